@@ -1,0 +1,286 @@
+"""One YAML file, read once into frozen structures.
+
+What a setting means stands beside it here and, for people, in deploy/spamtrap.yaml. Reading the
+file, its errors with their lines, lives in trap/configfile.py.
+"""
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+class Duration(float):
+    """A time span in seconds, written as a number or like "90s", "15m", "24h", "7d", "2w"."""
+
+    def __new__(cls, value: str | float) -> "Duration":
+        if isinstance(value, str):
+            match = _DURATION.fullmatch(value.strip())
+            if not match:
+                raise ValueError(f"{value!r} is not a time span; write it like 90s, 15m, 24h or 7d")
+            value = float(match[1]) * _SECONDS[match[2] or "s"]
+        return super().__new__(cls, value)
+
+
+class Size(int):
+    """A number of bytes, written as a number or like "500kB", "30MB", "2GB" (powers of 1024)."""
+
+    def __new__(cls, value: str | int) -> "Size":
+        if isinstance(value, str):
+            match = _SIZE.fullmatch(value.strip())
+            if not match:
+                raise ValueError(f"{value!r} is not a size; write it like 500kB, 30MB or 2GB")
+            value = int(float(match[1]) * 1024 ** _POWER[match[2].lower()])
+        return super().__new__(cls, value)
+
+
+class Room:
+    """An amount of a file system: a share of it ("75%") or a size ("2GB")."""
+
+    def __init__(self, value: str | int) -> None:
+        self.text = str(value)
+        self.share: float | None = None
+        self.size = 0
+        if isinstance(value, str) and value.strip().endswith("%"):
+            try:
+                self.share = float(value.strip()[:-1]) / 100
+            except ValueError:
+                self.share = -1.0
+            if not 0 <= self.share <= 1:
+                raise ValueError(f"{value!r} is not a share; write it like 75%")
+        else:
+            self.size = Size(value)
+
+    def of(self, total: int) -> int:
+        """The amount in bytes on a file system of `total` bytes."""
+        return self.size if self.share is None else int(total * self.share)
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Room) and (self.share, self.size) == (other.share, other.size)
+
+    def __hash__(self) -> int:
+        return hash((self.share, self.size))
+
+
+class Base(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every part of the configuration has in common."""
+
+
+class Listener(Base, frozen=True):
+    """One address the sink listens on."""
+
+    host: str = "127.0.0.1"
+    port: int = 2525
+    """0 lets the kernel choose."""
+    unix: str = ""
+    """Path of a UNIX socket to listen on, instead of host and port."""
+    name: str = ""
+    """Recorded in the envelope; host:port when empty."""
+    protocol: Literal["smtp", "lmtp"] = "smtp"
+
+    @property
+    def label(self) -> str:
+        """Its name as recorded in envelopes and shown to people."""
+        return (
+            self.name
+            or self.unix
+            or (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
+        )
+
+
+class Tagged(Base, frozen=True):
+    """What is said of an accepted domain, address or pattern."""
+
+    tag: str = ""
+    """Kind of trap: pristine, recycled, typo, or any word of yours."""
+
+
+class Accept(Base, frozen=True):
+    """Which recipients are accepted. All of it empty: everything is."""
+
+    domains: dict[str, Tagged] = {}
+    """Domains; a leading dot takes their subdomains too."""
+    addresses: dict[str, Tagged] = {}
+    """Addresses; * and ? stand for any characters."""
+    patterns: dict[str, Tagged] = {}
+    """Regular expressions over the whole address in lower case."""
+
+
+class Route(Base, frozen=True):
+    """Recipients or listeners whose mail begins its way in another queue."""
+
+    rcpt: str = "*"
+    """Address with * and ?."""
+    listener: str = "*"
+    """Name of a listener with * and ?."""
+    to: str
+    """A queue of the configuration."""
+
+
+class Smtp(Base, frozen=True):
+    """How the sink talks."""
+
+    hostname: str = ""
+    """Name in the banner; the host's own when empty."""
+    max_size: Size = Size("30MB")
+    max_recipients: int = 1000
+    timeout: Duration = Duration("5m")
+    """Longest silence of a client."""
+
+
+class Tls(Base, frozen=True):
+    """STARTTLS."""
+
+    enabled: bool = True
+    cert: Path | None = None
+    """PEM file with the certificate and its chain; self-signed at first start when not set."""
+    key: Path | None = None
+
+
+class Paths(Base, frozen=True):
+    """Where things are kept. --dir and SPAMTRAP_DIR put all three below one directory."""
+
+    spool: Path = Path("/run/spamtrap")
+    archive: Path = Path("/var/lib/spamtrap/archive")
+    state: Path = Path("/var/lib/spamtrap/state")
+    plugins: Path | None = None
+    """Folder with your own stages, one NAME.py each."""
+
+
+class SpoolSettings(Base, frozen=True):
+    """The spool."""
+
+    fsync: bool = False
+    """Sync every file and directory before 250 is said; for a spool on a disk."""
+    reserve: Room = Room("5%")
+    """The sink answers 452 when less than this is free, so that workers can go on."""
+
+
+class Stage(Base, frozen=True):
+    """What the worker does with one stage; all other keys are the stage's own settings."""
+
+    use: str = ""
+    """Dotted path "package.module:Class", file "name.py" in the plugin folder, or entry point."""
+    workers: int = 1
+    concurrency: int = 20
+    """Jobs in flight at once in one worker, for stages with an asynchronous process."""
+    batch: int = 64
+    """Jobs handed over at once, for stages with process_batch."""
+    deadline: Duration = Duration("60s")
+    """Longest time for one job; past it the attempt counts as failed."""
+    attempts: int = 3
+    """Failed attempts after which a job is bad."""
+    when_unavailable: Literal["wait", "pass"] = "wait"
+    next: list[str] | None = None
+    """Queues a passed job goes to, for stages outside the pipeline; in it, the pipeline decides."""
+    settings: dict[str, Any] = {}
+    """Collected from the keys that are not named above."""
+
+
+class Reaper(Base, frozen=True):
+    """What is thrown away, and when."""
+
+    interval: Duration = Duration("10s")
+    max_age: Duration = Duration("6h")
+    """Jobs older than this are shed."""
+    max_count: int = 1_000_000
+    """More jobs than this in one queue: the oldest are shed."""
+    max_bytes: Room = Room("75%")
+    """A spool fuller than this: the oldest jobs are shed, whatever their queue."""
+    max_inodes: Room = Room("75%")
+    bad_max_age: Duration = Duration("14d")
+    """Bad jobs older than this are purged."""
+    purge: str = ""
+    """Cron expression ("15 3 * * *"): empty every queue at these times, local time."""
+
+
+class MailLogSettings(Base, frozen=True):
+    """The mail log."""
+
+    rotate: Size = Size("64MB")
+    """Begin a new file when the current one is larger."""
+    keep: int = 8
+    """Rotated files kept for reading; older ones are settled into totals."""
+
+
+class Config(Base, frozen=True):
+    """The whole configuration, defaults filled in."""
+
+    listen: list[Listener] = [Listener()]
+    accept: Accept = Accept()
+    route: list[Route] = []
+    smtp: Smtp = Smtp()
+    tls: Tls = Tls()
+    paths: Paths = Paths()
+    spool: SpoolSettings = SpoolSettings()
+    pipeline: list[str | list[str]] = ["dedup", "virus", "backscatter", "archive", ["report"]]
+    stages: dict[str, Stage] = {}
+    """Every stage of the pipeline and every queue beside it, by name."""
+    reaper: Reaper = Reaper()
+    maillog: MailLogSettings = MailLogSettings()
+    user: str = ""
+    """The sink drops its privileges to this user once its ports are bound."""
+
+    @property
+    def queues(self) -> list[str]:
+        """Every queue, those of the pipeline first and in its order."""
+        order = list(self.trunk)
+        if self.branches:
+            order += self.branches
+        return order + [name for name in self.stages if name not in order]
+
+    @property
+    def trunk(self) -> list[str]:
+        """The stages that every message takes one after the other."""
+        return [step for step in self.pipeline if isinstance(step, str)]
+
+    @property
+    def branches(self) -> list[str]:
+        """The stages that run in parallel at the end of the pipeline."""
+        last = self.pipeline[-1] if self.pipeline else []
+        return last if isinstance(last, list) else []
+
+    @property
+    def first(self) -> str:
+        """The queue a message begins in when no route says otherwise."""
+        return self.queues[0]
+
+    def after(self, stage: str) -> list[str]:
+        """The queues a job goes to when `stage` lets it pass; none: its way ends."""
+        trunk = self.trunk
+        if stage not in trunk:
+            return self.stages[stage].next or []
+        at = trunk.index(stage) + 1
+        return [trunk[at]] if at < len(trunk) else self.branches
+
+    @property
+    def hostname(self) -> str:
+        """The name this trap calls itself."""
+        return self.smtp.hostname or socket.gethostname()
+
+
+def default_paths() -> Paths:
+    """Where a trap without a configuration keeps its things: the system's places for root, else the user's."""
+    if os.geteuid() == 0:
+        return Paths()
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "spamtrap"
+    return Paths(
+        spool=Path(f"/dev/shm/spamtrap-{os.geteuid()}"), archive=data / "archive", state=data / "state"
+    )
+
+
+def paths_below(directory: Path, plugins: Path | None = None) -> Paths:
+    """Spool, archive and state below one directory, as --dir asks for."""
+    root = directory.absolute()
+    return Paths(spool=root / "spool", archive=root / "archive", state=root / "state", plugins=plugins)

@@ -1,0 +1,228 @@
+"""The only module that creates, renames, links, locks or unlinks in the spool.
+
+Everything the queues promise rests on four facts of POSIX file systems: rename and link are
+atomic, unlink takes one name and not the file, a file without a name is gone once it is closed,
+and a flock ends with the process that holds it. Errors are never read as emptiness: whatever the
+kernel says is raised as OSError, except where a docstring says otherwise.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, Self
+
+
+class Space(NamedTuple):
+    """What a file system has and has left. Inode figures are 0 where it does not count them."""
+
+    bytes_total: int
+    bytes_free: int
+    inodes_total: int
+    inodes_free: int
+
+    @property
+    def bytes_used(self) -> float:
+        """Share of the bytes in use, 0 to 1."""
+        return 1 - self.bytes_free / self.bytes_total if self.bytes_total else 0.0
+
+    @property
+    def inodes_used(self) -> float:
+        """Share of the inodes in use, 0 to 1."""
+        return 1 - self.inodes_free / self.inodes_total if self.inodes_total else 0.0
+
+
+def space(path: str | Path) -> Space:
+    """Ask the file system that holds `path` for its room."""
+    s = os.statvfs(path)
+    return Space(s.f_blocks * s.f_frsize, s.f_bavail * s.f_frsize, s.f_files, s.f_favail)
+
+
+def write(path: str, pieces: Iterable[bytes], *, sync: bool = False) -> None:
+    """Write a new file whole or not at all: on any error what was written is removed.
+
+    Args:
+        path: must not exist.
+        pieces: written one after the other.
+        sync: fsync the file before returning.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            views = [memoryview(piece) for piece in pieces if piece]
+            while views:
+                done = os.writev(fd, views)
+                while views and done >= len(views[0]):
+                    done -= len(views.pop(0))
+                if done:
+                    views[0] = views[0][done:]
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+    except BaseException:
+        os.unlink(path)
+        raise
+
+
+def rename(source: str, target: str, *, sync: bool = False) -> None:
+    """Give the file its new name and take the old one, in one step."""
+    os.rename(source, target)
+    if sync:
+        sync_directory(os.path.dirname(target))
+
+
+def link(source: str, target: str, *, sync: bool = False) -> None:
+    """Give the file a second name. That it has this name already is what was asked for."""
+    with suppress(FileExistsError):
+        os.link(source, target)
+    if sync:
+        sync_directory(os.path.dirname(target))
+
+
+def unlink(path: str) -> None:
+    """Take a name away. That it is gone already is what was asked for."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def read(path: str) -> bytes:
+    """The whole file."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(fd).st_size
+        data = os.read(fd, size)
+        while len(data) < size and (more := os.read(fd, size - len(data))):  # reads over 2 GiB are cut
+            data += more
+        return data
+    finally:
+        os.close(fd)
+
+
+def sync_directory(path: str) -> None:
+    """fsync a directory, so that the names in it survive the host."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directory(path: str | Path) -> None:
+    """Make a directory and its parents, for this user and group only, unless it is there."""
+    Path(path).mkdir(mode=0o750, parents=True, exist_ok=True)
+
+
+def names(directory: str) -> list[str]:
+    """Names in a directory, unsorted."""
+    return os.listdir(directory)
+
+
+def is_tmpfs(path: str | Path) -> bool:
+    """Whether `path` lives in memory, told by the longest mount point above it."""
+    real = os.path.realpath(path)
+    best, kind = "", ""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, mount, fstype, *_ = line.split(" ")
+        mount = mount.replace("\\040", " ")
+        if (real == mount or real.startswith(mount.rstrip("/") + "/")) and len(mount) >= len(best):
+            best, kind = mount, fstype
+    return kind in {"tmpfs", "ramfs"}
+
+
+def check_private(path: str | Path) -> None:
+    """Refuse a directory that somebody else could have prepared for us.
+
+    Raises:
+        PermissionError: it belongs to another user, or others may write to it.
+    """
+    info = os.lstat(path)
+    if not stat.S_ISDIR(info.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "not a directory", str(path))
+    if info.st_uid not in {0, os.geteuid()} or info.st_mode & stat.S_IWOTH:
+        raise PermissionError(errno.EPERM, "belongs to another user or is writable by all", str(path))
+
+
+class Lease:
+    """A directory that is ours for as long as this process lives: we hold its flock.
+
+    The kernel ends the lease, whatever ends the process. There is no time-out, no pid to probe
+    and no heartbeat: whoever can take the lock knows that the owner is gone.
+    """
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+
+    @classmethod
+    def take(cls, parent: str) -> Self:
+        """Make a directory of our own in `parent` and lock it."""
+        while True:
+            path = f"{parent}/{os.getpid()}-{secrets.token_hex(4)}"
+            os.mkdir(path, 0o700)
+            if lease := cls._lock(path):
+                return lease
+            # RACE: a recoverer took the directory between our mkdir and our flock, found it
+            # free and empty, and removed it. Make another. (test_lease_lost_before_lock)
+
+    @classmethod
+    def orphaned(cls, parent: str) -> Iterator[Self]:
+        """Take over, one by one, the directories in `parent` whose owner is gone."""
+        for name in names(parent):
+            if lease := cls._lock(f"{parent}/{name}"):
+                yield lease
+
+    @classmethod
+    def alive(cls, parent: str) -> int:
+        """How many directories in `parent` have a living owner."""
+        count = 0
+        for name in names(parent):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                fd = os.open(f"{parent}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    # RACE: for these microseconds our shared lock makes a recoverer pass this
+                    # directory by (it comes again) or a starting owner make another one.
+                    # (test_alive_is_harmless)
+                    fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    count += 1
+                finally:
+                    os.close(fd)
+        return count
+
+    @classmethod
+    def _lock(cls, path: str) -> Self | None:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # RACE: the directory may have been removed between open and flock; then the lock is
+            # on something that nobody else can find any more. (test_lock_on_removed_directory)
+            if os.stat(path).st_ino == os.fstat(fd).st_ino:
+                return cls(path, fd)
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        os.close(fd)
+        return None
+
+    def names(self) -> list[str]:
+        """What lies in the directory."""
+        return names(self.path)
+
+    def release(self) -> None:
+        """End the lease and remove the directory; one that still holds jobs stays, as an orphan."""
+        if self._fd >= 0:
+            try:
+                os.rmdir(self.path)
+            except OSError as error:
+                if error.errno not in {errno.ENOTEMPTY, errno.ENOENT}:
+                    raise
+            finally:
+                os.close(self._fd)
+                self._fd = -1

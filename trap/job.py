@@ -1,0 +1,156 @@
+"""A job: one message on its way, and its file.
+
+The file is a msgpack stream of three objects, envelope (map), notes (map), message (bin). It is
+never changed in place. Its name is `<time µs><random>.<attempt>`; what precedes the dot is the id.
+
+    >>> job = Job.from_message(b"Subject: hi\\r\\n\\r\\nbody\\r\\n")
+    >>> job.headers.get("subject"), job.size
+    ('hi', 21)
+    >>> Job.decode(job.id, b"".join(job.encode())).message == job.message
+    True
+"""
+
+import random
+import re
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import mailparser
+import msgpack
+
+from trap.envelope import Envelope
+
+ID_DIGITS = 16
+NAME = re.compile(r"(\d{16}[0-9a-f]{8})\.(\d{1,4})")
+MAX_HEADER_BYTES = 1 << 20
+"""Headers are searched no further than this, however long they are."""
+
+_HEADER_END = re.compile(rb"\r?\n\r?\n")
+_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*(.*(?:\r?\n[ \t].*)*)", re.MULTILINE)
+_FOLD = re.compile(r"\r?\n(?=[ \t])")
+
+
+def new_id(at: float | None = None) -> str:
+    """Return a fresh job id for the time `at` (seconds since the epoch; now when None)."""
+    micros = time.time_ns() // 1000 if at is None else int(at * 1_000_000)
+    return f"{micros:0{ID_DIGITS}d}{random.getrandbits(32):08x}"
+
+
+def id_time(job_id: str) -> float:
+    """The time a job was accepted, in seconds since the epoch, read from its id."""
+    return int(job_id[:ID_DIGITS]) / 1_000_000
+
+
+def split_name(name: str) -> tuple[str, int] | None:
+    """Split a file name into job id and attempt; None when it is not a job's name."""
+    match = NAME.fullmatch(name)
+    return (match[1], int(match[2])) if match else None
+
+
+class CorruptJob(ValueError):
+    """A job file that is not three msgpack objects of the right kinds."""
+
+
+class Headers:
+    """Header fields by name, without parsing MIME. Never raises, whatever the bytes."""
+
+    def __init__(self, message: bytes) -> None:
+        head = message[:MAX_HEADER_BYTES]
+        if end := _HEADER_END.search(head):
+            head = head[: end.start() + 1]
+        self._fields: dict[str, list[str]] = {}
+        for name, value in _FIELD.findall(head):
+            text = value.decode("utf-8", "surrogateescape").rstrip("\r\n")
+            self._fields.setdefault(name.decode("ascii").lower(), []).append(_FOLD.sub("", text))
+
+    def get(self, name: str) -> str | None:
+        """The first field called `name` (any case), unfolded and undecoded, or None."""
+        values = self._fields.get(name.lower())
+        return values[0] if values else None
+
+    def get_all(self, name: str) -> list[str]:
+        """Every field called `name`, in the order they stand."""
+        return list(self._fields.get(name.lower(), ()))
+
+    def names(self) -> list[str]:
+        """The distinct field names, lower case, in the order they first stand."""
+        return list(self._fields)
+
+
+class Job:
+    """What a stage sees of a message. Treat it as immutable."""
+
+    def __init__(self, job_id: str, envelope: Envelope, notes: Mapping[str, Any], message: bytes) -> None:
+        self.id = job_id
+        self.envelope = envelope
+        self.notes = notes
+        self.message = message
+
+    @property
+    def size(self) -> int:
+        """Length of the message in bytes."""
+        return len(self.message)
+
+    @property
+    def received_at(self) -> float:
+        """When it was accepted, in seconds since the epoch."""
+        return id_time(self.id)
+
+    @cached_property
+    def headers(self) -> Headers:
+        """The header fields, cheaply."""
+        return Headers(self.message)
+
+    @cached_property
+    def mail(self) -> mailparser.MailParser:
+        """The parsed message (mail-parser). May raise anything on hostile mail: guard it."""
+        return mailparser.parse_from_bytes(self.message)
+
+    @classmethod
+    def from_message(cls, message: bytes, envelope: Envelope | None = None) -> "Job":
+        """A job that never saw a queue, for tests and for `spamtrap try`."""
+        return cls(new_id(), envelope or Envelope(), {}, message)
+
+    def encode(self, notes: Mapping[str, Any] | None = None) -> list[bytes]:
+        """The pieces of the job's file, to be written one after the other."""
+        return encode(self.envelope, self.notes if notes is None else notes, self.message)
+
+    @classmethod
+    def decode(cls, job_id: str, data: bytes) -> "Job":
+        """Read a job from the bytes of its file.
+
+        Raises:
+            CorruptJob: the bytes are not a job.
+        """
+        unpacker = msgpack.Unpacker(max_buffer_size=len(data) or 1, unicode_errors="surrogateescape")
+        unpacker.feed(data)
+        try:
+            envelope, notes, message = (
+                unpacker.unpack(),
+                unpacker.unpack(),
+                unpacker.unpack(),
+            )
+            if not (isinstance(notes, dict) and isinstance(message, bytes) and unpacker.tell() == len(data)):
+                raise CorruptJob(f"{job_id}: not envelope, notes, message")
+            return cls(job_id, Envelope.from_map(envelope), notes, message)
+        except (
+            ValueError,
+            msgpack.UnpackException,
+            TypeError,
+            RecursionError,
+        ) as error:
+            raise CorruptJob(f"{job_id}: {error or type(error).__name__}") from error
+
+
+def encode(envelope: Envelope, notes: Mapping[str, Any], message: bytes) -> list[bytes]:
+    """The pieces of a job file: envelope and notes packed together, the message uncopied."""
+    # 0xc6 is msgpack's "bin 32": writing the header by hand saves a copy of the message.
+    head = _pack(envelope.to_map()) + _pack(notes) + b"\xc6" + len(message).to_bytes(4, "big")
+    return [head, message]
+
+
+def _pack(data: Mapping[str, Any]) -> bytes:
+    packed: bytes = msgpack.packb(data, unicode_errors="surrogateescape")
+    return packed

@@ -1,0 +1,55 @@
+"""The plugin contract: what a stage may answer.
+
+A stage is a plain class. Its constructor's keywords are its settings; `process(job)` returns
+`Pass` or `Drop`, or raises `Unavailable` when the program it leans on is away. It may be
+`async def`, and it may offer
+
+* `process_batch(jobs)` returning one verdict a job, when it gains from batches,
+* `tick()`, called about once a second between jobs and when idle, for what is due by time,
+* `close()`, called once at a graceful stop,
+* `log_as`, a class attribute naming the mail-log event of its passes ("archived", "reported", …).
+
+Nothing else is asked of it: no base class, no registry.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Notes = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The job goes on to the next queue, or to queue `to` when one is named.
+
+    Args:
+        notes: what the stage recorded; plain data (str, bytes, int, float, bool, None, list, dict).
+        to: name of another queue of the configuration, instead of the next one.
+    """
+
+    notes: Notes = field(default_factory=dict)
+    to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The job ends here.
+
+    Args:
+        reason: a few distinct words that reports count by ("duplicate", "virus Eicar-Test-Signature").
+        notes: details, kept in the mail log.
+    """
+
+    reason: str
+    notes: Notes = field(default_factory=dict)
+
+
+Verdict = Pass | Drop
+
+
+class Unavailable(Exception):
+    """The stage's backend is away: the job is not charged with it.
+
+    The stage's setting `when_unavailable` decides: `wait` keeps the job queued and asks again
+    later, `pass` lets it go on with a note that says it was not judged.
+    """
