@@ -22,6 +22,7 @@ class Duration(float):
     """A time span in seconds, written as a number or like "90s", "15m", "24h", "7d", "2w"."""
 
     def __new__(cls, value: str | float) -> "Duration":
+        """Raise ValueError when `value` can't be read as a time span."""
         if isinstance(value, str):
             match = _DURATION.fullmatch(value.strip())
             if not match:
@@ -34,6 +35,7 @@ class Size(int):
     """A number of bytes, written as a number or like "500kB", "30MB", "2GB" (powers of 1024)."""
 
     def __new__(cls, value: str | int) -> "Size":
+        """Raise ValueError when `value` can't be read as a size."""
         if isinstance(value, str):
             match = _SIZE.fullmatch(value.strip())
             if not match:
@@ -120,12 +122,12 @@ class Accept(Base, frozen=True):
 class Route(Base, frozen=True):
     """Recipients or listeners whose mail begins its way in another queue."""
 
+    to: str
+    """A queue of the configuration."""
     rcpt: str = "*"
     """Address with * and ?."""
     listener: str = "*"
     """Name of a listener with * and ?."""
-    to: str
-    """A queue of the configuration."""
 
 
 class Smtp(Base, frozen=True):
@@ -179,8 +181,6 @@ class Stage(Base, frozen=True):
     """Jobs handed over at once, for stages with process_batch."""
     deadline: Duration = Duration("60s")
     """Longest time for one job; past it the attempt counts as failed."""
-    attempts: int = 3
-    """Failed attempts after which a job is bad."""
     when_unavailable: Literal["wait", "pass"] = "wait"
     next: list[str] | None = None
     """Queues a passed job goes to, for stages outside the pipeline; in it, the pipeline decides."""
@@ -271,12 +271,12 @@ class Config(Base, frozen=True):
 
 
 def default_paths() -> Paths:
-    """Where a trap without a configuration keeps its things: the system's places for root, else the user's."""
+    """Where a trap without a configuration keeps its things: the system's places for root, else one's own."""
     if os.geteuid() == 0:
         return Paths()
     data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "spamtrap"
     return Paths(
-        spool=Path(f"/dev/shm/spamtrap-{os.geteuid()}"), archive=data / "archive", state=data / "state"
+        spool=Path("/dev/shm", f"spamtrap-{os.geteuid()}"), archive=data / "archive", state=data / "state"
     )
 
 

@@ -57,12 +57,12 @@ class MailLog:
         )
 
     def passed(self, job_id: str, queue: str, to: list[str], took: float, event: str = "passed") -> None:
-        """A stage let it pass to the queues `to`, after `took` seconds; `event` is the stage's word for it."""
+        """A stage let it pass to the queues `to` after `took` seconds; `event` is the stage's word for it."""
         self._write(event, job_id, queue, to=to, age=_age(job_id), took=round(took, 6))
 
     def done(self, job_id: str, queue: str, took: float, event: str = "done") -> None:
         """The last stage let it pass: this branch of its way ends well."""
-        self._write("done", job_id, queue, event=event, age=_age(job_id), took=round(took, 6))
+        self._write("done", job_id, queue, did=event, age=_age(job_id), took=round(took, 6))
 
     def dropped(self, job_id: str, queue: str, reason: str, took: float, notes: dict[str, Any]) -> None:
         """A stage ended it."""
