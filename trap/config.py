@@ -159,6 +159,11 @@ class Paths(Base, frozen=True):
     plugins: Path | None = None
     """Folder with your own stages, one NAME.py each."""
 
+    @property
+    def maillog(self) -> Path:
+        """Directory of the mail log."""
+        return self.state / "maillog"
+
 
 class SpoolSettings(Base, frozen=True):
     """The spool."""
@@ -181,7 +186,8 @@ class Stage(Base, frozen=True):
     """Jobs handed over at once, for stages with process_batch."""
     deadline: Duration = Duration("60s")
     """Longest time for one job; past it the attempt counts as failed."""
-    when_unavailable: Literal["wait", "pass"] = "wait"
+    when_unavailable: Literal["wait", "pass"] | None = None
+    """What becomes of jobs while the stage's backend is away; when not set, the stage's own choice, or wait."""
     next: list[str] | None = None
     """Queues a passed job goes to, for stages outside the pipeline; in it, the pipeline decides."""
     settings: dict[str, Any] = {}
@@ -217,14 +223,17 @@ class MailLogSettings(Base, frozen=True):
 class Config(Base, frozen=True):
     """The whole configuration, defaults filled in."""
 
-    listen: list[Listener] = [Listener()]
+    listen: list[Listener] = msgspec.field(default_factory=lambda: [Listener()])
     accept: Accept = Accept()
     route: list[Route] = []
     smtp: Smtp = Smtp()
     tls: Tls = Tls()
     paths: Paths = Paths()
     spool: SpoolSettings = SpoolSettings()
-    pipeline: list[str | list[str]] = ["dedup", "virus", "backscatter", "archive", ["report"]]
+    pipeline: list[str | list[str]] = msgspec.field(
+        default_factory=lambda: ["dedup", "virus", "backscatter", "archive", "report"]
+    )
+    """Stage after stage; a list at the end holds stages that run in parallel."""
     stages: dict[str, Stage] = {}
     """Every stage of the pipeline and every queue beside it, by name."""
     reaper: Reaper = Reaper()
@@ -233,11 +242,14 @@ class Config(Base, frozen=True):
     """The sink drops its privileges to this user once its ports are bound."""
 
     @property
+    def pipeline_stages(self) -> list[str]:
+        """The stages of the pipeline in its order, parallel ones last."""
+        return self.trunk + self.branches
+
+    @property
     def queues(self) -> list[str]:
-        """Every queue, those of the pipeline first and in its order."""
-        order = list(self.trunk)
-        if self.branches:
-            order += self.branches
+        """Every queue: those of the pipeline in its order, then those beside it."""
+        order = self.pipeline_stages
         return order + [name for name in self.stages if name not in order]
 
     @property
@@ -254,13 +266,17 @@ class Config(Base, frozen=True):
     @property
     def first(self) -> str:
         """The queue a message begins in when no route says otherwise."""
-        return self.queues[0]
+        return self.trunk[0]
+
+    def stage(self, name: str) -> Stage:
+        """What is configured for a stage; the defaults when nothing is."""
+        return self.stages.get(name, Stage())
 
     def after(self, stage: str) -> list[str]:
         """The queues a job goes to when `stage` lets it pass; none: its way ends."""
         trunk = self.trunk
         if stage not in trunk:
-            return self.stages[stage].next or []
+            return [] if stage in self.branches else self.stage(stage).next or []
         at = trunk.index(stage) + 1
         return [trunk[at]] if at < len(trunk) else self.branches
 

@@ -7,7 +7,8 @@ A stage is a plain class. Its constructor's keywords are its settings; `process(
 * `process_batch(jobs)` returning one verdict a job, when it gains from batches,
 * `tick()`, called about once a second between jobs and when idle, for what is due by time,
 * `close()`, called once at a graceful stop,
-* `log_as`, a class attribute naming the mail-log event of its passes ("archived", "reported", …).
+* class attributes `log_as`, the mail-log event of its passes ("archived", "reported", …), and
+  `when_unavailable`, its choice between "wait" and "pass" where the configuration makes none.
 
 Nothing else is asked of it: no base class, no registry.
 """

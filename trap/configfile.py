@@ -1,0 +1,234 @@
+"""Reads the configuration file: every mistake is one line with file, line and what would be right."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import cronsim
+import msgspec
+import yaml
+
+from trap.config import Base, Config, Duration, Room, Size, Stage, Tagged, default_paths
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+RESERVED = frozenset({"tmp", "bad"})
+_OWN_TYPES: tuple[type, ...] = (Duration, Size, Room)
+
+Where = tuple[str | int, ...]
+
+
+class ConfigError(Exception):
+    """A mistake in the configuration, told in one line."""
+
+
+def nearest(word: str, valid: Iterator[str] | list[str]) -> str:
+    """Return " (did you mean …?)" or the list of what is valid, to end an error with."""
+    choices = sorted(valid)
+    close = difflib.get_close_matches(str(word), choices, 1)
+    return f" (did you mean {close[0]}?)" if close else f" (valid: {', '.join(choices)})"
+
+
+def decode_own(kind: type, value: Any) -> Any:
+    """msgspec's hook for Duration, Size and Room."""
+    if kind not in _OWN_TYPES:
+        raise NotImplementedError
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"expected a {kind.__name__.lower()}, got {value!r}")
+    return kind(value)
+
+
+class Source:
+    """A YAML text with the line of each of its keys.
+
+    Args:
+        text: the file's content.
+        name: how errors call it.
+
+    Raises:
+        ConfigError: it is not YAML, or a key stands twice.
+    """
+
+    def __init__(self, text: str, name: str) -> None:
+        self.name = name
+        self.lines: dict[Where, int] = {(): 1}
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            self.data = self._plain(node, ()) if node else {}
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            self.lines[()] = mark.line + 1 if mark else 1
+            raise self.error((), f"not YAML: {error.problem or error.context}") from None
+        except yaml.YAMLError as error:
+            raise self.error((), f"not YAML: {' '.join(str(error).split())}") from None
+
+    def error(self, where: Where, text: str) -> ConfigError:
+        """An error at a place of the file, or at the nearest place above it that is in the file."""
+        place = where
+        while place not in self.lines:
+            place = place[:-1]
+        dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
+        return ConfigError(f"{self.name}:{self.lines[place]}: {dotted + ': ' if dotted else ''}{text}")
+
+    def _plain(self, node: yaml.Node, where: Where) -> Any:
+        self.lines.setdefault(where, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            made: dict[Any, Any] = {}
+            for key_node, value_node in node.value:
+                key = yaml.SafeLoader("").construct_object(key_node, deep=True)
+                at = (*where, key)
+                self.lines[at] = key_node.start_mark.line + 1
+                if key in made:
+                    raise self.error(at, "stands here twice")
+                made[key] = self._plain(value_node, at)
+            return made
+        if isinstance(node, yaml.SequenceNode):
+            return [self._plain(item, (*where, at)) for at, item in enumerate(node.value)]
+        return yaml.SafeLoader("").construct_object(node, deep=True)
+
+
+class _Binder:
+    """Turns plain data into the structures of trap.config, remembering where it is."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def bind(self, value: Any, kind: Any, where: Where) -> Any:
+        if kind is Stage:
+            return self._stage(value, where)
+        if isinstance(kind, type) and issubclass(kind, Base):
+            return self._struct(value, kind, where)
+        origin, args = get_origin(kind), get_args(kind)
+        if origin is dict and isinstance(value, list) and args[1] is Tagged:
+            value = dict.fromkeys(value)  # a bare list of domains or addresses, none tagged
+        if origin is dict and isinstance(value, dict):
+            return {key: self.bind(entry, args[1], (*where, key)) for key, entry in value.items()}
+        if (
+            origin is list
+            and isinstance(value, list)
+            and isinstance(args[0], type)
+            and issubclass(args[0], Base)
+        ):
+            return [self.bind(entry, args[0], (*where, at)) for at, entry in enumerate(value)]
+        try:
+            return msgspec.convert(value, kind, dec_hook=decode_own)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise self.source.error(where, _plainly(str(error))) from None
+
+    def _struct(self, value: Any, kind: type[Base], where: Where) -> Any:
+        if value is None:
+            value = {}
+        if not isinstance(value, dict):
+            raise self.source.error(where, f"should be a map with {', '.join(kind.__struct_fields__)}")
+        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        for key in value:
+            if key not in fields:
+                raise self.source.error((*where, key), "no such setting" + nearest(key, list(fields)))
+        for name, field in fields.items():
+            if field.required and name not in value:
+                raise self.source.error(where, f"{name} is missing")
+        return kind(
+            **{key: self.bind(entry, fields[key].type, (*where, key)) for key, entry in value.items()}
+        )
+
+    def _stage(self, value: Any, where: Where) -> Stage:
+        own = set(Stage.__struct_fields__) - {"settings"}
+        value = value if value is not None else {}
+        if not isinstance(value, dict):
+            raise self.source.error(where, "should be a map of settings")
+        known = {key: entry for key, entry in value.items() if key in own}
+        rest = {str(key): entry for key, entry in value.items() if key not in own}
+        return msgspec.structs.replace(self._struct(known, Stage, where), settings=rest)  # type: ignore[no-any-return]
+
+
+def _plainly(text: str) -> str:
+    return text.replace("Expected", "expected", 1).split(" - at `$")[0]
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: it can't be read or holds a mistake; the text is one line for a person.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    return parse(text, str(path))
+
+
+def parse(
+    text: str, name: str = "<defaults>", check: Callable[[Config, Source], None] | None = None
+) -> Config:
+    """Read a configuration from text; `name` is what errors call it.
+
+    Raises:
+        ConfigError: it holds a mistake.
+    """
+    source = Source(text, name)
+    data = source.data
+    if isinstance(data, dict) and data.get("accept") == "everything":
+        data["accept"] = {}
+    config: Config = _Binder(source)._struct(data, Config, ())
+    if "paths" not in (data or {}):
+        config = msgspec.structs.replace(config, paths=default_paths())
+    _check_wiring(config, source)
+    for at, entry in enumerate(config.route):
+        if entry.to not in config.queues:
+            raise source.error(
+                ("route", at, "to"), f"no queue {entry.to!r}" + nearest(entry.to, config.queues)
+            )
+    if config.reaper.purge:
+        try:
+            cronsim.CronSim(config.reaper.purge, datetime(2000, 1, 1))
+        except cronsim.CronSimError as error:
+            raise source.error(("reaper", "purge"), f"not a cron expression: {error}") from None
+    if bool(config.tls.cert) != bool(config.tls.key):
+        raise source.error(("tls",), "cert and key go together: set both, or neither")
+    if check:
+        check(config, source)
+    return config
+
+
+def _check_wiring(config: Config, source: Source) -> None:
+    """The pipeline names each stage once, branches only at its end, and every queue has a good name."""
+    seen: set[str] = set()
+    if not config.pipeline:
+        raise source.error(("pipeline",), "names no stage")
+    for at, step in enumerate(config.pipeline):
+        where: Where = ("pipeline", at)
+        if isinstance(step, list) and at != len(config.pipeline) - 1:
+            raise source.error(where, "parallel stages stand at the end of the pipeline only")
+        if isinstance(step, list) and at == 0:
+            raise source.error(where, "the pipeline begins with one stage, not with parallel ones")
+        for name in step if isinstance(step, list) else [step]:
+            if name in seen:
+                raise source.error(
+                    where, f"{name!r} stands here twice; give one another name and `use: {name}`"
+                )
+            seen.add(name)
+    for name in [*seen, *config.stages]:
+        if not NAME.fullmatch(name) or name in RESERVED:
+            place: Where = ("stages", name) if name in config.stages else ("pipeline",)
+            raise source.error(place, f"{name!r} can't name a queue: lower case letters, digits, - and _")
+    for name, stage in config.stages.items():
+        _check_stage(config, source, name, stage)
+
+
+def _check_stage(config: Config, source: Source, name: str, stage: Stage) -> None:
+    """What the worker is told about a stage makes sense."""
+    where = ("stages", name)
+    if stage.next is not None and name in config.pipeline_stages:
+        raise source.error((*where, "next"), "the pipeline already says what follows; leave this out")
+    for key, targets in (("next", stage.next or []), ("to", [stage.settings.get("to")])):
+        for target in targets:
+            if target is not None and target not in config.queues:
+                raise source.error(
+                    (*where, key), f"no queue {target!r}" + nearest(str(target), config.queues)
+                )
+    for key, least in (("workers", 0), ("concurrency", 1), ("batch", 1), ("deadline", 0.001)):
+        if getattr(stage, key) < least:
+            raise source.error((*where, key), f"should be {least} or more")

@@ -1,0 +1,162 @@
+"""Finds a stage by the name the configuration gives it, and builds it with its settings."""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_type_hints
+
+import msgspec
+
+from trap.config import Config
+from trap.configfile import ConfigError, Source, decode_own, nearest
+
+GROUP = "spamtrap.stages"
+
+
+def find(use: str, plugins: Path | None) -> type:
+    """Find a stage class.
+
+    Args:
+        use: a dotted path "package.module:Class", a file "name.py" in the plugin folder, the bare
+            name of such a file, or the name of an entry point in the group "spamtrap.stages".
+        plugins: the plugin folder, if there is one.
+
+    Raises:
+        ConfigError: there is no such stage, or it can't be imported.
+    """
+    try:
+        if ":" in use:
+            module, _, name = use.partition(":")
+            found = getattr(importlib.import_module(module), name)
+        elif plugins and (file := plugins / f"{use.removesuffix('.py')}.py").is_file():
+            found = _only_stage(_import_file(file))
+        else:
+            named = {entry.name: entry for entry in entry_points(group=GROUP)}
+            if use not in named:
+                own = sorted(path.stem for path in plugins.glob("*.py")) if plugins else []
+                raise ConfigError(f"no stage {use!r}" + nearest(use, [*named, *own]))
+            found = named[use].load()
+    except ConfigError:
+        raise
+    except Exception as error:  # a plugin is anybody's code: whatever it raises is told, not thrown
+        raise ConfigError(f"stage {use!r} can't be imported: {type(error).__name__}: {error}") from error
+    if not (inspect.isclass(found) and (hasattr(found, "process") or hasattr(found, "process_batch"))):
+        raise ConfigError(f"stage {use!r} is not a class with a process method")
+    return found
+
+
+def _import_file(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"spamtrap_plugin_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _only_stage(module: ModuleType) -> type:
+    classes = [
+        thing
+        for thing in vars(module).values()
+        if inspect.isclass(thing) and thing.__module__ == module.__name__ and hasattr(thing, "process")
+    ]
+    if len(classes) != 1:
+        raise ConfigError(
+            f"{module.__file__} should hold one class with a process method, not {len(classes)}"
+        )
+    return classes[0]
+
+
+def settings(kind: type) -> dict[str, inspect.Parameter]:
+    """The settings a stage takes: its constructor's keywords."""
+    signature = inspect.signature(kind)
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: parameter for name, parameter in signature.parameters.items() if parameter.kind in named}
+
+
+def check(kind: type, given: dict[str, Any], error: Callable[[str, str], ConfigError]) -> dict[str, Any]:
+    """Convert settings to what the constructor's annotations ask for.
+
+    Args:
+        kind: the stage's class.
+        given: settings as read from YAML.
+        error: makes the error to raise, from a setting's name and what is wrong with it.
+
+    Raises:
+        ConfigError: an unknown setting, a bad value.
+    """
+    known = settings(kind)
+    constructor: Any = kind.__init__  # type: ignore[misc]  # only its annotations are read
+    hints = get_type_hints(constructor) if inspect.isfunction(constructor) else {}
+    made = {}
+    for name, value in given.items():
+        if name not in known:
+            raise error(name, "no such setting" + nearest(name, list(known)))
+        try:
+            made[name] = msgspec.convert(value, hints.get(name, Any), dec_hook=decode_own)
+        except (msgspec.ValidationError, ValueError) as bad:
+            raise error(name, str(bad).replace("Expected", "expected", 1).split(" - at `$")[0]) from None
+    return made
+
+
+def build(config: Config, name: str) -> Any:
+    """Build the stage called `name`, ready to be asked.
+
+    A keyword `state_dir`, `archive_dir` or `maillog_dir` that is not configured gets the stage's
+    own directory for state, the archive's, or the mail log's.
+
+    Raises:
+        ConfigError: it can't be found or built with its settings.
+    """
+    configured = config.stage(name)
+    kind = find(configured.use or name, config.paths.plugins)
+
+    def error(key: str, text: str) -> ConfigError:
+        return ConfigError(f"stages.{name}.{key}: {text}")
+
+    made = check(kind, configured.settings, error)
+    places = {
+        "state_dir": config.paths.state / name,
+        "archive_dir": config.paths.archive,
+        "maillog_dir": config.paths.maillog,
+    }
+    known = settings(kind)
+    for key, path in places.items():
+        if key in known and key not in made:
+            path.mkdir(mode=0o750, parents=True, exist_ok=True)
+            made[key] = path
+    for key, parameter in known.items():
+        if parameter.default is parameter.empty and key not in made:
+            raise error(key, "is missing: this stage can't do without it")
+    try:
+        return kind(**made)
+    except (ValueError, TypeError, OSError) as bad:
+        raise ConfigError(f"stages.{name}: {bad}") from bad
+
+
+def check_stages(config: Config, source: Source) -> None:
+    """Check every stage of a configuration against its class, without building any.
+
+    Raises:
+        ConfigError: with the line of the mistake.
+    """
+    for name in config.queues:
+        stage = config.stage(name)
+        if stage.workers == 0 and not stage.use:
+            continue  # a queue that only holds
+        try:
+            kind = find(stage.use or name, config.paths.plugins)
+        except ConfigError as bad:
+            where = ("stages", name) if name in config.stages else ("pipeline",)
+            raise source.error(where, str(bad)) from None
+
+        def error(key: str, text: str, name: str = name) -> ConfigError:
+            return source.error(("stages", name, key), text)
+
+        check(kind, stage.settings, error)
