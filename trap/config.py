@@ -187,7 +187,7 @@ class Stage(Base, frozen=True):
     deadline: Duration = Duration("60s")
     """Longest time for one job; past it the attempt counts as failed."""
     when_unavailable: Literal["wait", "pass"] | None = None
-    """What becomes of jobs while the stage's backend is away; when not set, the stage's own choice, or wait."""
+    """What becomes of jobs while its backend is away; when not set, the stage's own choice, or wait."""
     next: list[str] | None = None
     """Queues a passed job goes to, for stages outside the pipeline; in it, the pipeline decides."""
     settings: dict[str, Any] = {}

@@ -43,13 +43,14 @@ ends a name is logged first and done second, so a crash between the two leaves t
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from trap import fsio
+from trap.config import Config
 from trap.envelope import Envelope
 from trap.job import CorruptJob, Job, encode, id_time, new_id, split_name
 from trap.maillog import MailLog
@@ -77,7 +78,6 @@ class Spool:
         log: every event is written to it.
         queues: their names.
         sync: fsync before a put returns, for a spool on a disk.
-        max_attempts: failed attempts after which a job is bad.
     """
 
     def __init__(
@@ -92,13 +92,21 @@ class Spool:
         self.root = root
         self.log = log
         self.sync = sync
-        self.max_attempts = max_attempts
         self._tmp = f"{root}/tmp"
         fsio.make_directory(self._tmp)
         self._queues = {name: Queue(self, name) for name in queues}
 
+    @classmethod
+    def open(cls, config: Config) -> "Spool":
+        """The spool of a configuration, with all its queues."""
+        log = MailLog(config.paths.maillog)
+        return cls(config.paths.spool, log, config.queues, sync=config.spool.fsync)
+
     def __getitem__(self, name: str) -> "Queue":
         return self._queues[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._queues
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._queues)
@@ -369,7 +377,7 @@ class Claim:
             Whether it is bad now.
         """
         queue, attempt = self.consumer.queue, self.attempt + 1
-        if attempt >= queue.spool.max_attempts:
+        if attempt >= MAX_ATTEMPTS:
             self.condemn(reason, detail)
             return True
         queue.spool.log.requeued(self.id, queue.name, reason, attempt)

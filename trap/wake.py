@@ -1,0 +1,69 @@
+"""Wakes an idle worker when a job arrives in its queue.
+
+A watch that stays makes an event of every arrival, and of every claim. Here the kernel is asked
+for exactly one: an inotify watch with IN_ONESHOT, set only when the queue was found empty, that is
+gone once it has fired. A busy worker has no watch and pays nothing, whatever arrives.
+"""
+
+import os
+import threading
+
+from watchdog.observers.inotify_c import (
+    CallbackId,
+    InotifyConstants,
+    InotifyEvent,
+    InotifyFD,
+    Mask,
+    WatchDescriptor,
+)
+
+_MASK = Mask(InotifyConstants.IN_MOVED_TO | InotifyConstants.IN_CREATE | InotifyConstants.IN_ONESHOT)
+_ID = CallbackId(0)
+
+
+class Wake:
+    """Waits for a name to appear in one directory.
+
+    Use: `arm()`, look once more, and only then `wait()`.
+
+    Args:
+        directory: the `new/` of a queue.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = os.fsencode(directory)
+        self._inotify = InotifyFD.get_instance()
+        self._armed = False
+        self._event = threading.Event()
+        self.events = 0
+        """Events the kernel sent in all."""
+
+    def arm(self) -> None:
+        """Ask for the next arrival. What arrived before this call must be looked for after it."""
+        # RACE: a job that comes between the worker's look and the watch makes no event; hence
+        # arm, look again, wait. (test_arrival_between_look_and_watch)
+        if not self._armed:
+            self._armed = True
+            self._event.clear()
+            self._inotify.add_callback(self._directory, _MASK, self, _ID)
+
+    def wait(self, timeout: float) -> bool:
+        """Sleep until something arrives or `poke` is called; False when `timeout` seconds passed first."""
+        return self._event.wait(timeout)
+
+    def poke(self) -> None:
+        """End the wait from a signal handler or another thread."""
+        self._event.set()
+
+    def on_event(self, event: InotifyEvent) -> None:
+        """Called by watchdog's thread with the one event."""
+        self.events += 1
+
+    def on_watch_deleted(self, wd: WatchDescriptor) -> None:
+        """Called by watchdog's thread once the kernel has removed the fired watch."""
+        self._armed = False
+        self._event.set()
+
+    def on_queue_overflow(self) -> None:
+        """Called by watchdog's thread when events were lost: look."""
+        self._event.set()

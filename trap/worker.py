@@ -1,0 +1,336 @@
+"""The worker: the skeleton around every stage.
+
+It claims jobs, asks the stage, obeys its verdict, and keeps the books; the stage only judges.
+
+* A job whose stage raises is charged with an attempt, and bad after the third.
+* A job in hand when its worker died is charged too, and judged alone from then on, so that what
+  kills workers is found out and takes nobody along.
+* While a stage's backend is away, jobs wait, or pass unjudged with a note, as configured; one job
+  at a time is used to find out whether it is back.
+* SIGTERM: finish what is in hand, return the rest, exit 0.
+"""
+
+import asyncio
+import faulthandler
+import inspect
+import logging
+import signal
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+from trap.config import Config
+from trap.job import CorruptJob, Job
+from trap.plugin import build
+from trap.queue import Claim, Consumer, Queue, Spool
+from trap.stage import Drop, Pass, Unavailable, Verdict
+from trap.wake import Wake
+
+log = logging.getLogger("spamtrap.worker")
+
+TICK = 1.0
+"""Seconds between two calls of a stage's tick(), and longest time an idle worker sleeps."""
+BACKOFF = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds a stage is left alone after its backend was found away, by consecutive failures."""
+HARD_LIMIT = 2.0
+"""A stage that overstays its deadline by this factor and can't even be interrupted is killed."""
+
+
+class DeadlineExceeded(Exception):
+    """The stage took longer for one job than its deadline."""
+
+
+class Breaker:
+    """Remembers that a backend is away, and when it may be tried again, by one job."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.until = 0.0
+
+    def trip(self) -> float:
+        """Note a failure; returns how long the backend is left alone, in seconds."""
+        pause = BACKOFF[min(self.failures, len(BACKOFF) - 1)]
+        self.failures += 1
+        self.until = time.monotonic() + pause
+        return pause
+
+    def reset(self) -> None:
+        """Note that the backend answered."""
+        self.failures = 0
+        self.until = 0.0
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the next try; 0 when it is due."""
+        return max(0.0, self.until - time.monotonic()) if self.failures else 0.0
+
+
+class Worker:
+    """Empties one queue through one stage.
+
+    Args:
+        config: the whole configuration.
+        name: the stage's name.
+        spool: where its queue is.
+        stage: the stage itself; built from the configuration when not given.
+    """
+
+    def __init__(self, config: Config, name: str, spool: Spool, stage: Any = None) -> None:
+        self.name = name
+        self.spool = spool
+        self.queue: Queue = spool[name]
+        self.settings = config.stage(name)
+        self.next = config.after(name)
+        self.stage = build(config, name) if stage is None else stage
+        self.event: str = getattr(self.stage, "log_as", "passed")
+        self.when_unavailable = self.settings.when_unavailable or getattr(
+            self.stage, "when_unavailable", "wait"
+        )
+        self.breaker = Breaker()
+        self.trouble = Breaker()
+        self.wake = Wake(self.queue.new)
+        self.stopping = False
+        self._ticked = 0.0
+        self._batches = hasattr(self.stage, "process_batch")
+        self._async = inspect.iscoroutinefunction(getattr(self.stage, "process", None)) and not self._batches
+
+    def run(self) -> None:
+        """Work until stopped."""
+        self.queue.recover()
+        with self.queue.consumer() as consumer:
+            if self._async:
+                asyncio.run(self._run_async(consumer))
+            else:
+                self._run(consumer)
+        faulthandler.cancel_dump_traceback_later()
+        if close := getattr(self.stage, "close", None):
+            close()
+
+    def stop(self, *_: object) -> None:
+        """Ask the worker to stop; may be called from a signal handler."""
+        self.stopping = True
+        self.wake.poke()
+
+    # -- one job or one batch after the other -------------------------------------------------
+
+    def _run(self, consumer: Consumer) -> None:
+        signal.signal(signal.SIGALRM, _expired)
+        while not self.stopping:
+            self._tick()
+            if pause := self._pause():
+                time.sleep(pause)
+            elif claims := self._claim_batch(consumer) or self._look_again(consumer):
+                self._judge(claims)
+            else:
+                self.wake.wait(TICK)
+
+    def _look_again(self, consumer: Consumer) -> list[Claim]:
+        """Ask to be woken by the next arrival, then look for what came before we asked."""
+        self.wake.arm()
+        return self._claim_batch(consumer)
+
+    def _claim_batch(self, consumer: Consumer) -> list[Claim]:
+        # While the backend is in doubt one job probes it; the others stay where they are.
+        limit = self.settings.batch if self._batches and not self.breaker.failures else 1
+        claims: list[Claim] = []
+        while len(claims) < limit and (claim := consumer.claim()):
+            if claim.attempt and claims:
+                claim.give_back()  # it failed before: alone, next time round
+                break
+            claims.append(claim)
+            if claim.attempt:
+                break
+        return claims
+
+    def _judge(self, claims: list[Claim]) -> None:
+        """Ask the stage about the claims and do as it says."""
+        held = [(claim, job) for claim in claims if (job := self._read(claim))]
+        if not held:
+            return
+        if self._passes_unasked():
+            for claim, _ in held:
+                self._pass_unjudged(claim, "backend away")
+            return
+        start = time.perf_counter()
+        try:
+            with _deadline(self.settings.deadline * len(held)):
+                verdicts = self._ask([job for _, job in held])
+        except Unavailable as error:
+            self._unavailable([claim for claim, _ in held], error)
+        except Exception as error:  # a stage may raise anything: that is its job's fault, not ours
+            if len(held) == 1:
+                self._failed(held[0][0], error)
+            else:
+                for claim, _ in held:  # one of them did it: ask about each alone
+                    self._judge([claim])
+        else:
+            self.breaker.reset()
+            took = (time.perf_counter() - start) / len(held)
+            for (claim, _), verdict in zip(held, verdicts, strict=True):
+                self._obey(claim, verdict, took)
+
+    def _ask(self, jobs: list[Job]) -> list[Verdict]:
+        if self._batches:
+            verdicts: list[Verdict] = self.stage.process_batch(jobs)
+            if len(verdicts) != len(jobs):
+                raise ValueError(f"process_batch gave {len(verdicts)} verdicts for {len(jobs)} jobs")
+            return verdicts
+        return [self.stage.process(jobs[0])]
+
+    # -- many jobs in flight --------------------------------------------------------------------
+
+    async def _run_async(self, consumer: Consumer) -> None:
+        loop = asyncio.get_running_loop()
+        flying: set[asyncio.Task[None]] = set()
+        while not self.stopping:
+            self._tick()
+            limit = 1 if self.breaker.failures else self.settings.concurrency
+            if len(flying) >= limit:
+                await asyncio.wait(flying, timeout=TICK, return_when=asyncio.FIRST_COMPLETED)
+            elif pause := self._pause():
+                await asyncio.sleep(pause)
+            elif claims := self._claim_batch(consumer) or self._look_again(consumer):
+                task = asyncio.create_task(self._judge_async(claims[0]))
+                flying.add(task)
+                task.add_done_callback(flying.discard)
+                await asyncio.sleep(0)
+            else:
+                await loop.run_in_executor(None, self.wake.wait, TICK)
+        if flying:
+            await asyncio.wait(flying)
+
+    async def _judge_async(self, claim: Claim) -> None:
+        job = self._read(claim)
+        if job is None:
+            return
+        if self._passes_unasked():
+            self._pass_unjudged(claim, "backend away")
+            return
+        start = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.settings.deadline) as limit:
+                verdict = await self.stage.process(job)
+        except Unavailable as error:
+            self._unavailable([claim], error)
+        except Exception as error:  # as above
+            self._failed(claim, DeadlineExceeded("took too long") if limit.expired() else error)
+        else:
+            self.breaker.reset()
+            self._obey(claim, verdict, time.perf_counter() - start)
+
+    # -- what becomes of a job --------------------------------------------------------------------
+
+    def _read(self, claim: Claim) -> Job | None:
+        try:
+            return claim.job()
+        except CorruptJob as error:
+            log.error("%s: job %s is unreadable, put into bad/: %s", self.name, claim.id, error)
+            claim.condemn(f"unreadable: {error}")
+            return None
+
+    def _obey(self, claim: Claim, verdict: Verdict, took: float) -> None:
+        with self._own_trouble(claim):
+            match verdict:
+                case Pass(notes=notes, to=to):
+                    self._pass_on(claim, notes, [to] if to else self.next, took)
+                case Drop(reason=reason, notes=notes):
+                    claim.drop(reason, took, notes)
+                case _:
+                    self._failed(claim, TypeError(f"process returned {verdict!r}, not Pass or Drop"))
+
+    def _pass_on(self, claim: Claim, notes: dict[str, Any], to: list[str], took: float) -> None:
+        unknown = [name for name in to if name not in self.spool]
+        if unknown:
+            self._failed(claim, ValueError(f"no queue {unknown[0]!r} to pass to"))
+        else:
+            claim.forward(to, {**claim.job().notes, self.name: notes} if notes else None, took, self.event)
+
+    def _failed(self, claim: Claim, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        detail = "".join(traceback.format_exception(error))
+        with self._own_trouble(claim):
+            bad = claim.fail(reason, detail)
+            log.warning("%s: job %s %s: %s", self.name, claim.id, "is bad" if bad else "failed", reason)
+
+    def _unavailable(self, claims: list[Claim], error: Unavailable) -> None:
+        pause = self.breaker.trip()
+        if self.breaker.failures == 1:
+            log.warning("%s: unavailable, jobs %s: %s", self.name, self.when_unavailable, error)
+        log.info("%s: left alone for %g s", self.name, pause)
+        for claim in claims:
+            if self.when_unavailable == "pass":
+                self._pass_unjudged(claim, str(error))
+            else:
+                claim.give_back()
+
+    def _pass_unjudged(self, claim: Claim, why: str) -> None:
+        with self._own_trouble(claim):
+            self._pass_on(claim, {"unjudged": why}, self.next, 0.0)
+
+    def _passes_unasked(self) -> bool:
+        return self.when_unavailable == "pass" and self.breaker.remaining > 0
+
+    @contextmanager
+    def _own_trouble(self, claim: Claim) -> Iterator[None]:
+        """The spool or the log has no room: not the job's fault. It goes back, and all wait a while."""
+        try:
+            yield
+        except OSError as error:
+            log.error("%s: %s; waiting %g s", self.name, error, self.trouble.trip())
+            with suppress(FileNotFoundError):
+                claim.give_back()
+        else:
+            self.trouble.reset()
+
+    def _pause(self) -> float:
+        """Seconds to leave the queue alone, at most a tick: the backend is away, or we have no room."""
+        waits = self.breaker.remaining if self.when_unavailable == "wait" else 0.0
+        return min(max(waits, self.trouble.remaining), TICK)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if now - self._ticked < TICK:
+            return
+        self._ticked = now
+        # Code that is stuck inside a C extension sees neither signals nor cancellation. If no tick
+        # comes for far too long, a thread of faulthandler's ends the process, traceback printed;
+        # the job becomes an orphan, charged with an attempt.
+        longest = self.settings.deadline * (self.settings.batch if self._batches else 1)
+        faulthandler.dump_traceback_later(longest * HARD_LIMIT + 10 * TICK, exit=True)
+        if tick := getattr(self.stage, "tick", None):
+            try:
+                tick()
+            except Exception:  # housekeeping that fails must not stop the queue
+                log.exception("%s: tick failed", self.name)
+
+
+def _expired(signum: int, frame: FrameType | None) -> None:
+    raise DeadlineExceeded("took too long")
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """Raise DeadlineExceeded in the block after `seconds`: a timer signal, so system calls end too."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def run(config: Config, name: str) -> int:
+    """Run one worker in this process until SIGTERM or SIGINT.
+
+    Returns:
+        The exit code.
+    """
+    spool = Spool.open(config)
+    worker = Worker(config, name, spool)
+    signal.signal(signal.SIGTERM, worker.stop)
+    signal.signal(signal.SIGINT, worker.stop)
+    worker.run()
+    spool.close()
+    return 0
