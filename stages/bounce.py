@@ -1,0 +1,166 @@
+"""Recognises the mail that machines send in answer to mail: bounces, auto-replies, reports, receipts.
+
+`recognise` reads a message in three steps, each only as far as the one before leaves doubt: header
+fields; the fields and phrases of a bounded part of the body; and flufl.bounce's detectors for what
+still lies between. The evidence and its points stand in stages/bounce_evidence.py.
+"""
+
+import email
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from flufl.bounce import all_failures
+
+from stages.bounce_evidence import (
+    BODY_RULES,
+    CIRCUMSTANCES,
+    DETECTED,
+    HEADER_RULES,
+    MARKERS,
+    NULL_SENDER,
+    PROOFS,
+    RETURNED,
+    THRESHOLD,
+    Kind,
+    Rule,
+)
+from stages.bounce_text import body_text, decoded_words
+from trap.job import Headers, Job
+
+MAX_VALUE = 512
+"""Characters of a header field that are looked at."""
+MAX_PEEK = 8 << 10
+"""Bytes of the body searched for markers when the header says nothing."""
+MAX_BODY = 64 << 10
+"""Bytes of the body searched for machine-readable fields."""
+MAX_NOTICE = 8 << 10
+"""Characters of the notice, which stands before the returned message, searched for phrases."""
+MAX_DETECT = 32 << 10
+"""Bytes given to flufl.bounce."""
+MAX_LINE = 998
+"""Bytes of a line given to flufl.bounce (RFC 5322 section 2.1.1): its patterns are quadratic in them."""
+MAX_RECIPIENTS = 10
+
+# It logs a traceback for each hostile header its detectors stumble over; the mail is at fault, not the trap.
+logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)
+
+_RECIPIENT = re.compile(
+    r"\n[> \t]*(?:(?:final|original)-recipient:[ \t]*rfc822[ \t]*;|x-failed-recipients:)"
+    r"[ \t]*<?([^\s<>;,@]{1,64}@[^\s<>;,]{1,255})"
+)
+_HEADER_RULES: dict[str, list[Rule]] = defaultdict(list)
+for _each in HEADER_RULES:
+    _HEADER_RULES[_each.where].append(_each)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the evidence adds up to: `kind` is None when the message is no machine's answer."""
+
+    kind: Kind | None
+    score: int
+    evidence: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+    """Addresses the report says it speaks of, in lower case, at most MAX_RECIPIENTS."""
+
+
+NOTHING = Finding(None, 0)
+
+
+def recognise(job: Job) -> Finding:
+    """Weigh the evidence that `job` is a machine's answer to a mail. Never raises, whatever the bytes."""
+    headers, message = _readable(job)
+    hits = list(_header_hits(headers))
+    start = _body_start(message)
+    if all(rule.source in CIRCUMSTANCES for rule in hits):
+        peek = message[start : start + MAX_PEEK].lower()
+        if not any(marker in peek for marker in MARKERS):
+            return NOTHING
+    if job.envelope.mail_from == "" or (headers.get("return-path") or "").strip() == "<>":
+        hits.append(NULL_SENDER)
+    body = body_text(message[start : start + MAX_BODY], headers.get("content-transfer-encoding") or "")
+    hits += _body_hits(body)
+    finding = _weigh(hits)
+    if finding.kind is None and finding.score >= THRESHOLD - DETECTED.points and _detected(message):
+        finding = _weigh([*hits, DETECTED])
+    if finding.kind is None:
+        return finding
+    return Finding(finding.kind, finding.score, finding.evidence, _recipients(headers, body))
+
+
+def _readable(job: Job) -> tuple[Headers, bytes]:
+    """The header fields and the message, also of one with CR line ends or blank lines in front."""
+    message = job.message
+    if b"\n" in message[:4096] and not message[:1].isspace():
+        return job.headers, message
+    message = message[: 2 * MAX_BODY].lstrip()
+    if b"\n" not in message[:4096]:
+        message = message.replace(b"\r", b"\n")
+    return Headers(message), message
+
+
+def _body_start(message: bytes) -> int:
+    """Where the body begins: after the first empty line, or 0 when there is none."""
+    ends = [at + len(end) for end in (b"\n\n", b"\n\r\n") if (at := message.find(end)) >= 0]
+    return min(ends, default=0)
+
+
+def _header_hits(headers: Headers) -> Iterator[Rule]:
+    for name, rules in _HEADER_RULES.items():
+        if (value := headers.get(name)) is not None:
+            text = decoded_words(value[:MAX_VALUE]).lower()
+            yield from (rule for rule in rules if rule.pattern.search(text))
+
+
+def _body_hits(body: str) -> Iterator[Rule]:
+    returned = RETURNED.search(body)
+    notice = body[: returned.start() if returned else MAX_NOTICE][:MAX_NOTICE]
+    texts = {"body": body, "notice": " ".join(notice.replace("=\n", "").split())}
+    return (rule for rule in BODY_RULES if rule.pattern.search(texts[rule.where]))
+
+
+def _weigh(hits: Iterable[Rule]) -> Finding:
+    """Add up the strongest row of each source, and name the kind that most points speak for."""
+    best: dict[str, int] = {}
+    spoken: dict[Kind, dict[str, int]] = {}
+    names = []
+    for rule in hits:
+        names.append(rule.name)
+        best[rule.source] = max(best.get(rule.source, rule.points), rule.points)
+        if rule.kind is not None:
+            sources = spoken.setdefault(rule.kind, {})
+            sources[rule.source] = max(sources.get(rule.source, 0), rule.points)
+    doubt = best.pop("doubt", 0)
+    score = sum(best.values())
+    kind = _kind(spoken)
+    if kind is not None and not PROOFS[kind] & best.keys():
+        score += doubt
+    return Finding(kind if score >= THRESHOLD else None, score, tuple(names))
+
+
+def _kind(spoken: dict[Kind, dict[str, int]]) -> Kind | None:
+    """The kind with most points; what else would be a bounce but says it only is late is a notice."""
+    kind = max(spoken, key=lambda each: sum(spoken[each].values()), default=None)
+    if kind == "bounce" and "verdict" not in spoken[kind]:
+        late = spoken.get("delivery-notice", {}).keys() & {"subject", "declared", "machine"}
+        return "delivery-notice" if late else kind
+    return kind
+
+
+def _detected(message: bytes) -> bool:
+    """Whether a detector of flufl.bounce finds a failed recipient."""
+    lines = message[:MAX_DETECT].splitlines(keepends=True)
+    short = b"".join(line if len(line) <= MAX_LINE else line[:MAX_LINE] + b"\n" for line in lines)
+    try:
+        return any(all_failures(email.message_from_bytes(short)))
+    except Exception:  # hostile headers make detectors raise errors of any kind: that is no detection
+        return False
+
+
+def _recipients(headers: Headers, body: str) -> tuple[str, ...]:
+    failed = (headers.get("x-failed-recipients") or "")[:MAX_VALUE].lower()
+    found = dict.fromkeys(match[1] for match in _RECIPIENT.finditer(f"\nx-failed-recipients:{failed}{body}"))
+    return tuple(found)[:MAX_RECIPIENTS]
