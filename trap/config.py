@@ -214,10 +214,10 @@ class Reaper(Base, frozen=True):
 class MailLogSettings(Base, frozen=True):
     """The mail log."""
 
-    rotate: Size = Size("64MB")
-    """Begin a new file when the current one is larger."""
-    keep: int = 8
-    """Rotated files kept for reading; older ones are settled into totals."""
+    rotate: Size = Size("16MB")
+    """Begin a new file when the current one is larger; finished ones are settled into totals."""
+    keep: int = 30
+    """Rotated files kept for people to read; `audit` does not need them."""
 
 
 class Config(Base, frozen=True):
@@ -231,7 +231,7 @@ class Config(Base, frozen=True):
     paths: Paths = Paths()
     spool: SpoolSettings = SpoolSettings()
     pipeline: list[str | list[str]] = msgspec.field(
-        default_factory=lambda: ["dedup", "virus", "backscatter", "archive", "report"]
+        default_factory=lambda: ["dedup", "virus", "backscatter", "archive", ["report"]]
     )
     """Stage after stage; a list at the end holds stages that run in parallel."""
     stages: dict[str, Stage] = {}

@@ -1,10 +1,17 @@
 """The mail log: one JSON line for every event in a job's life.
 
-It is the ledger that `spamtrap audit` reads. Each event is a method here, so the format stands in
-one place. A line is one write() to a file opened for append: it is there once the call returns,
-whatever happens to this process next. Keys: t (seconds since the epoch), e (event), id, q (queue).
+It is the ledger that `spamtrap audit` reads (trap/ledger.py). Each event is a method here, so the
+format stands in one place. A line is one write() to a file opened for append: it is there once the
+call returns, whatever happens to this process next. Keys: t (seconds since the epoch), e (event),
+id, q (queue), and what the event adds.
+
+The file is rotated by whoever calls `rotate`; writers hold a shared lock for the microseconds of a
+write, so no line ever goes to a file after its successor was begun, and the order of lines is the
+order of events.
 """
 
+import errno
+import fcntl
 import os
 import time
 from collections import Counter
@@ -21,7 +28,6 @@ ENDS = frozenset({"done", "dropped", "shed", "purged", "bad"})
 """Events after which a job is no longer in the queue they name, nor in any that follows."""
 
 _encode = msgspec.json.Encoder(enc_hook=lambda thing: printable(str(thing))).encode
-_LOOK_EVERY = 1.0
 
 
 class MailLog:
@@ -37,8 +43,8 @@ class MailLog:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._path = str(directory / CURRENT)
+        self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._fd = -1
-        self._looked = 0.0
         self._torn = False
         self.counts: Counter[tuple[str, str, str]] = Counter()
 
@@ -92,41 +98,69 @@ class MailLog:
         """It was purged, by command or by the nightly purge."""
         self._write("purged", job_id, queue, reason=reason, age=_age(job_id))
 
+    def rotate(self, limit: int) -> bool:
+        """Begin a new file when the current one is larger than `limit` bytes; whether that was done."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False  # somebody writes at this moment: next time
+        try:
+            if not os.path.exists(self._path) or os.path.getsize(self._path) <= limit:
+                return False
+            directory = Path(self._path).parent
+            number = max((sequence(path) for path in rotated(directory)), default=0) + 1
+            os.rename(self._path, f"{self._path}.{number:08d}")
+            return True
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
     def close(self) -> None:
-        """Close the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Close the files."""
+        for fd in (self._fd, self._lock):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._lock = -1
 
     def _write(self, event: str, job_id: str, queue: str, **fields: Any) -> None:
-        now = time.time()
-        if now - self._looked >= _LOOK_EVERY or self._fd < 0:
-            self._follow(now)
-        record = {"t": round(now, 6), "e": event, "id": job_id, "q": queue, **fields}
+        record = {"t": round(time.time(), 6), "e": event, "id": job_id, "q": queue, **fields}
         try:
             line = _encode(record) + b"\n"
         except UnicodeEncodeError:  # a stage's note holds a client's bytes
             line = _encode(_clean(record)) + b"\n"
-        if self._torn:
-            line = b"\n" + line
-        self._torn = True
-        if os.write(self._fd, line) != len(line):
-            # The disk is full. The half line stays; readers skip it, and the next one starts afresh.
-            raise OSError(28, "mail log: no space left", self._path)
-        self._torn = False
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        try:
+            self._follow()
+            if self._torn:
+                line = b"\n" + line
+            self._torn = True
+            if os.write(self._fd, line) != len(line):
+                # The disk is full. The half line stays; readers skip it, and the next begins afresh.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
+            self._torn = False
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
         self.counts[event, queue, str(fields.get("reason", ""))] += 1
 
-    def _follow(self, now: float) -> None:
+    def _follow(self) -> None:
         """Open the log, and open it again when it was rotated under us."""
-        self._looked = now
         if self._fd >= 0:
             try:
                 if os.stat(self._path).st_ino == os.fstat(self._fd).st_ino:
                     return
             except FileNotFoundError:
                 pass
-            self.close()
+            os.close(self._fd)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+
+
+def rotated(directory: Path) -> list[Path]:
+    """The files of a log that are no longer written to, oldest first."""
+    return sorted(directory.glob(CURRENT + ".[0-9]*"), key=sequence)
+
+
+def sequence(path: Path) -> int:
+    """The number of a rotated file."""
+    return int(path.name.rpartition(".")[2])
 
 
 def _clean(thing: Any) -> Any:

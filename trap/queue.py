@@ -80,15 +80,7 @@ class Spool:
         sync: fsync before a put returns, for a spool on a disk.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        log: MailLog,
-        queues: list[str],
-        *,
-        sync: bool = False,
-        max_attempts: int = MAX_ATTEMPTS,
-    ) -> None:
+    def __init__(self, root: Path, log: MailLog, queues: Iterable[str], *, sync: bool = False) -> None:
         self.root = root
         self.log = log
         self.sync = sync
@@ -155,6 +147,13 @@ class Spool:
             lease.release()
         return sum(queue.recover() for queue in self._queues.values())
 
+    def snapshot(self) -> set[tuple[str, str]]:
+        """Every job in the spool: (id, queue), with "bad/queue" for those put aside."""
+        found = {(job_id, f"{BAD}/{queue}") for queue, job_id, _ in self.bad()}
+        for queue in self._queues.values():
+            found.update((job_id, queue.name) for job_id in queue.ids())
+        return found
+
     def bad(self) -> Iterator[tuple[str, str, int]]:
         """The jobs put aside: queue, job id, attempt; oldest first in each queue."""
         for name in sorted(fsio.names(f"{self.root}/{BAD}")):
@@ -197,6 +196,12 @@ class Queue:
         return Stats(
             len(waiting), len(claimed), id_time(oldest) if oldest else 0.0, fsio.Lease.alive(self.work)
         )
+
+    def ids(self) -> list[str]:
+        """Ids of all jobs in the queue, waiting or claimed."""
+        # RACE: a job moves from new/ to work/ between two listings; so list new/ once more.
+        listed = [*fsio.names(self.new), *self._claimed(), *fsio.names(self.new)]
+        return [split[0] for name in listed if (split := split_name(name))]
 
     def _claimed(self) -> Iterator[str]:
         for worker in fsio.names(self.work):

@@ -1,0 +1,45 @@
+"""Fixtures for all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+from support import lack
+
+from trap.config import Config
+from trap.configfile import parse
+from trap.maillog import MailLog
+from trap.queue import Spool
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings of whoever runs it."""
+    for name in ("SPAMTRAP_DIR", "SPAMTRAP_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The corpus of real mail; the test is skipped where there is none."""
+    path = Path(os.environ.get("SPAMTRAP_CORPUS") or REPOSITORY.parent / "shared" / "corpus")
+    if not (path / "index.jsonl").exists():
+        lack(f"no corpus at {path}; set SPAMTRAP_CORPUS")
+    return path
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """A two-stage trap below tmp_path."""
+    return parse(
+        f"pipeline: [first, second]\n"
+        f"paths: {{spool: {tmp_path}/spool, archive: {tmp_path}/archive, state: {tmp_path}/state}}\n"
+    )
+
+
+@pytest.fixture
+def spool(config: Config) -> Spool:
+    """A spool with the queues `first` and `second`."""
+    return Spool(config.paths.spool, MailLog(config.paths.maillog), config.queues)
