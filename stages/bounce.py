@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from flufl.bounce import all_failures
 
 from stages.bounce_evidence import (
-    BODY_RULES,
-    CIRCUMSTANCES,
     DETECTED,
+    DOUBT_RULES,
     HEADER_RULES,
     MARKERS,
     NULL_SENDER,
+    PROOF_RULES,
     PROOFS,
     RETURNED,
+    SLIGHT,
+    TEXT_RULES,
     THRESHOLD,
     Kind,
     Rule,
@@ -43,6 +45,8 @@ MAX_DETECT = 32 << 10
 MAX_LINE = 998
 """Bytes of a line given to flufl.bounce (RFC 5322 section 2.1.1): its patterns are quadratic in them."""
 MAX_RECIPIENTS = 10
+FULL_REPORT = 2 * THRESHOLD
+"""A report that proves as much by its fields alone is not read for phrases as well."""
 
 # It logs a traceback for each hostile header its detectors stumble over; the mail is at fault, not the trap.
 logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)
@@ -75,15 +79,14 @@ def recognise(job: Job) -> Finding:
     headers, message = _readable(job)
     hits = list(_header_hits(headers))
     start = _body_start(message)
-    if all(rule.source in CIRCUMSTANCES for rule in hits):
+    if all(rule.points <= SLIGHT for rule in hits):
         peek = message[start : start + MAX_PEEK].lower()
         if not any(marker in peek for marker in MARKERS):
             return NOTHING
     if job.envelope.mail_from == "" or (headers.get("return-path") or "").strip() == "<>":
         hits.append(NULL_SENDER)
     body = body_text(message[start : start + MAX_BODY], headers.get("content-transfer-encoding") or "")
-    hits += _body_hits(body)
-    finding = _weigh(hits)
+    finding = _judge_body(hits, body)
     if finding.kind is None and finding.score >= THRESHOLD - DETECTED.points and _detected(message):
         finding = _weigh([*hits, DETECTED])
     if finding.kind is None:
@@ -115,11 +118,21 @@ def _header_hits(headers: Headers) -> Iterator[Rule]:
             yield from (rule for rule in rules if rule.pattern.search(text))
 
 
-def _body_hits(body: str) -> Iterator[Rule]:
+def _judge_body(hits: list[Rule], body: str) -> Finding:
+    """Add to `hits` what the body says, and weigh them all."""
     returned = RETURNED.search(body)
     notice = body[: returned.start() if returned else MAX_NOTICE][:MAX_NOTICE]
     texts = {"body": body, "notice": " ".join(notice.replace("=\n", "").split())}
-    return (rule for rule in BODY_RULES if rule.pattern.search(texts[rule.where]))
+    hits += _found(PROOF_RULES, texts)
+    finding = _weigh(hits)
+    if finding.score >= FULL_REPORT and any(rule.source == "machine" for rule in hits):
+        return finding
+    hits += _found(TEXT_RULES + DOUBT_RULES, texts)
+    return _weigh(hits)
+
+
+def _found(rules: Iterable[Rule], texts: dict[str, str]) -> list[Rule]:
+    return [rule for rule in rules if rule.pattern.search(texts[rule.where])]
 
 
 def _weigh(hits: Iterable[Rule]) -> Finding:
@@ -129,7 +142,7 @@ def _weigh(hits: Iterable[Rule]) -> Finding:
     names = []
     for rule in hits:
         names.append(rule.name)
-        best[rule.source] = max(best.get(rule.source, rule.points), rule.points)
+        best[rule.source] = max(best.get(rule.source, rule.points), rule.points, key=abs)
         if rule.kind is not None:
             sources = spoken.setdefault(rule.kind, {})
             sources[rule.source] = max(sources.get(rule.source, 0), rule.points)

@@ -3,19 +3,23 @@
 One row is one piece of evidence: its name (which ends up in the notes), the kind it speaks for, the
 independent source it belongs to, its points, where to look, and what to look for. Only the strongest
 row of a source counts, so ten phrases of one forged text weigh no more than one, and no single
-source reaches the threshold: several must agree. Rows of source `against` count with their minus.
+source reaches the threshold: several must agree. The rows of source `doubt` lower the sum,
+the lowest of them, unless there is proof.
 
 Sources: `sender` (who it says it is from), `subject`, `declared` (what other header fields say it is),
 `machine` (fields a program wrote for a program: RFC 3464, 5965, 8098), `returned` (the message it
-gives back), `text` (what it tells a person), `session` (the null sender, RFC 5321 section 4.5.5) and
-`thread` (it answers a message). The first three are claims: a line of a header says whatever its
-writer likes.
+gives back), `text` (what it tells a person), `circumstance` (the null sender of RFC 5321 section
+4.5.5, an answer to a message, sent in bulk). The first three are claims: a line of a header says
+whatever its writer likes.
 """
 
 import re
 from typing import Literal, NamedTuple
 
 Kind = Literal["bounce", "delivery-notice", "autoreply", "challenge", "virus-notice", "feedback", "mdn"]
+
+SLIGHT = 1
+"""Points of what much ordinary mail has too; the body is not read for its sake."""
 
 THRESHOLD = 6
 """From this sum on a message is backscatter; no single source can give as much."""
@@ -32,9 +36,6 @@ PROOFS: dict[Kind, frozenset[str]] = {
 }
 """What dissolves a doubt: sources that a forger who wants a click seldom troubles to imitate."""
 
-CIRCUMSTANCES = frozenset({"session", "thread"})
-"""Sources that only add to others: much ordinary mail has them too."""
-
 MARKERS = (
     b"message/delivery-status",
     b"message/feedback-report",
@@ -42,7 +43,7 @@ MARKERS = (
     b"final-recipient:",
     b"notificationtype",
 )
-"""Without evidence in the header, circumstances aside, a body is read only if it holds one of these."""
+"""Without more than slight evidence in the header a body is read only if it holds one of these."""
 
 
 class Rule(NamedTuple):
@@ -139,7 +140,7 @@ HEADER_RULES = (
          r"(?:^|<)(?:amavis|virus(?:-?(?:scan(?:ner)?|alert|admin|master))?|mailscanner|anti-?virus)\S*@",
          r"interscan|content filter|mail ?marshal|mimesweeper|scanmail"),
     _row("from confirmer", "challenge", "sender", 2, "from",
-         r"(?:^|<)(?:confirm|challenge|verify-?sender|spamblocker|tmda)\S*@"),
+         r"(?:^|<)(?:confirm|challenge|verify-?sender|spamblocker|tmda|\S{1,64}-confirm-)\S*@"),
     _row("challenge service", "challenge", "declared", 4, "from", r"@(?:\S+\.)?(?:spamarrest|boxbe|bluebottle)\.com"),
     _row("from complaint desk", "feedback", "sender", 3, "from",
          r"(?:^|<)(?:feedback(?:loop)?|fbl|complaints?|scomp|arf|abuse-?report)\S*@", r"^<?staff@hotmail"),
@@ -161,9 +162,9 @@ HEADER_RULES = (
          r"report-type\s*=\s*[\"']?disposition-notification"),
     _row("report-type feedback-report", "feedback", "declared", 4, "content-type",
          r"report-type\s*=\s*[\"']?(?:feedback-report|abuse-report)"),
-    _row("multipart/report", None, "declared", 1, "content-type", r"multipart/report"),
+    _row("multipart/report", None, "declared", SLIGHT, "content-type", r"multipart/report"),
     _row("x-failed-recipients", "bounce", "declared", 4, "x-failed-recipients", r"@"),
-    _row("auto-submitted auto-replied", "autoreply", "declared", 4, "auto-submitted", r"auto-replied"),
+    _row("auto-submitted auto-replied", "autoreply", "declared", 5, "auto-submitted", r"auto-replied"),
     _row("auto-submitted failure", "bounce", "declared", 4, "auto-submitted", r"auto-\w+ \(failure"),
     _row("auto-submitted warning", "delivery-notice", "declared", 4, "auto-submitted", r"\(warning"),
     _row("x-autoreply", "autoreply", "declared", 5, "x-autoreply", r"\S"),
@@ -175,18 +176,18 @@ HEADER_RULES = (
     _row("embedded report", "bounce", "declared", 2, "x-ms-embedded-report", r""),
     _row("x-tmda", "challenge", "declared", 4, "x-tmda-confirm", r"\S"),
     _row("challenge mailer", "challenge", "declared", 3, "x-mailer", r"choicemail|tmda|spam ?arrest|boxtrapper"),
-    # that it answers something
-    _row("answers a message", None, "thread", 1, "in-reply-to", r"@"),
-    _row("precedence", None, "thread", 1, "precedence", r"bulk|junk|auto"),
+    _row("sent to a list", None, "doubt", -3, "list-unsubscribe", r"\S"),
+    # circumstances
+    _row("answers a message", None, "circumstance", SLIGHT, "in-reply-to", r"@"),
+    _row("precedence", None, "circumstance", SLIGHT, "precedence", r"bulk|junk|auto"),
 )  # fmt: skip
 
-BODY_RULES = (
+PROOF_RULES = (
     # fields written by a program for a program
     _row("delivery-status part", "bounce", "machine", 4, "body", r"content-type:\s*message/(?:global-)?delivery-status"),
     _row("recipient status fields", "bounce", "machine", 5, "body",
          r"final-recipient:[^\n]{0,300}@(?s:.{0,600}?)\n[> \t]*(?:action|status):",
          r"(?:action|status):(?s:.{0,300}?)\n[> \t]*final-recipient:"),
-    _row("action failed", "bounce", "verdict", 0, "body", r"\n[> \t]*action:\s*(?:fail|error)"),
     _row("action delayed", "delivery-notice", "machine", 5, "body", r"\n[> \t]*action:\s*(?:delayed|delivered|relayed|expanded)"),
     _row("status fields", "bounce", "machine", 3, "body", r"\n[> \t]*diagnostic-code:|\n[> \t]*reporting-mta:"),
     _row("disposition part", "mdn", "machine", 5, "body",
@@ -200,11 +201,15 @@ BODY_RULES = (
     _row("returned message part", None, "returned", 2, "body", r"content-type:\s*message/rfc822\b"),
     _row("returned headers part", "bounce", "returned", 3, "body", r"content-type:\s*text/rfc822-headers?"),
     _row("returned message inline", "bounce", "returned", 2, "body",
-         r"\n[> \t]*received: ?(?:from|by|\(qmail|\(from)[^\n]+"),
-    # what it says to a person
+         r"\n[> \t]*(?:received: ?(?:from|by|\(qmail|\(from)[^\n]|return-path: ?<)"),
     _row("smtp reply", "bounce", "machine", 3, "notice",
-         r"\b[45]\d\d[ -][#(]?[45]\.\d{1,2}\.\d{1,2}\b", r"(?:rcpt to|mail from|data)\b.{0,120}\n?.{0,80}\b[45]\d\d\b",
+         r"(?:\b[45]\d\d[ -]|[#(])[#(]?[45]\.\d{1,2}\.\d{1,2}\b", r"(?:rcpt to|mail from|data)\b.{0,120}\n?.{0,80}\b[45]\d\d\b",
          r"(?:said|reply|response|error|replied|remote).{0,60}\b(?:4[2-5]\d|55\d)\b", r"\b55[0-4][ -]\S.{0,80}@"),
+    _row("action failed", "bounce", "verdict", 0, "body", r"\n[> \t]*action:\s*(?:fail|error)"),
+)  # fmt: skip
+
+TEXT_RULES = (
+    # what it says to a person
     _row("failure text", "bounce", "text", 3, "notice",
          r"(?:could|can) ?n[o']t be (?:delivered|sent|reached|processed)|was(?: not|n't) delivered",
          r"(?:not|un)able to (?:deliver|send|transmit) (?:your|the|this|mail|message)|delivery (?:to|of) .{0,200}fail",
@@ -224,15 +229,15 @@ BODY_RULES = (
     _row("absence text", "autoreply", "text", 3, "notice",
          r"(?:i am|i'm|i will be|he is|she is) (?:\w+ )?(?:away|out of|on (?:\w+ )?(?:leave|holiday|vacation)|travell?ing)",
          r"out of (?:the|my) office|(?:limited|no|intermittent|unable to|without) access to (?:my )?(?:e-?mail|voice)",
-         r"(?:automat\w+|auto-?) ?(?:e-?mail )?(?:reply|repli|respon|generated (?:reply|response))",
+         r"(?:automat\w+|auto-?) ?(?:e-?mail )?(?:reply|repli|respon|generated (?:in )?(?:reply|response))",
          r"(?:reply|respond|get back|answer)\w* .{0,40}(?:as soon as|when i|upon my|on my return|shortly)",
          r"(?:mailbox|inbox|address|account) .{0,60}(?:no longer|not (?:being )?(?:monitored|in use|read))",
          r"no longer (?:with|works? (?:at|for)|employed)|abwesend|nicht im (?:büro|hause)|absent|de vacaciones"),
     _row("challenge text", "challenge", "text", 4, "notice",
-         r"(?:deliver|release|accept)\w* .{0,80}(?:you (?:must|need)|please) .{0,40}(?:confirm|verif|click|reply)",
+         r"(?:deliver|release|accept)\w* .{0,80}(?:you (?:must|need)|please) .{0,40}(?:confirm|verif|click|reply|send)",
          r"(?:confirm|verify|reply|click|respond).{0,120}(?:to (?:have|get|allow) your (?:message|e-?mail|mail)|"
          r"so (?:that )?your (?:message|e-?mail|mail)|your (?:original )?(?:message|e-?mail|mail) (?:will|can) (?:then )?be)",
-         r"(?:message|e-?mail|mail) (?:is |has been |was )(?:being )?held .{0,120}(?:confirm|verif|approv|sender|recogni)",
+         r"(?:message|e-?mail|mail) .{0,40}\bheld\b.{0,120}(?:confirm|verif|approv|sender|recogni)",
          r"(?:approved|allowed|white-?list\w*) (?:sender|list) .{0,120}(?:confirm|click|reply)"),
     _row("virus text", "virus-notice", "text", 4, "notice",
          r"(?:virus|worm|trojan|infected|malware)\b.{0,120}\b(?:you sent|your (?:message|e-?mail|mail)|sent by you|in (?:a|an|the) "
@@ -245,15 +250,18 @@ BODY_RULES = (
     _row("receipt text", "mdn", "text", 3, "notice",
          r"(?:message|mail).{0,200}(?:was|has been|is) (?:read|displayed|opened)\b|no guarantee .{0,40}(?:read|understood)",
          r"return receipt"),
-    # what speaks against it, unless there is proof
-    _row("asks for a click", None, "doubt", -10, "notice", r"<a\b[^>]{0,400}\bhref|<form\b",
+)  # fmt: skip
+
+DOUBT_RULES = (
+    _row("asks for a click", None, "doubt", -12, "body", r"\bhref ?=|<form\b",
          r"(?:click|log ?in|sign ?in|verify|password|release|upgrade)\b.{0,200}https?://",
          r"https?://.{0,200}\b(?:click|log ?in|sign ?in|verify|password|release|upgrade)\b"),
-    _row("attachment of its own", None, "doubt", -10, "notice", r"content-disposition: ?attachment",
+    _row("link", None, "doubt", -3, "notice", r"https?://"),
+    _row("attachment of its own", None, "doubt", -12, "notice", r"content-disposition: ?attachment",
          r"content-type: ?(?:application|image|text/html)[^;]{0,60};.{0,80}\bname="),
 )  # fmt: skip
 
-NULL_SENDER = _row("null sender", None, "session", 1, "", "")
+NULL_SENDER = _row("null sender", None, "circumstance", SLIGHT, "", "")
 DETECTED = _row("flufl.bounce", "bounce", "detector", 3, "", "")
 """A detector of flufl.bounce found a failed recipient."""
 

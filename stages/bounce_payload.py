@@ -56,8 +56,8 @@ def carried(message: bytes) -> str | None:
     for match in _NAME.finditer(message):
         if kind := _kind_of(name := _plain(match[1] or match[2] or match[3])):
             return f"{kind} {name}"
-    if match := _TYPE.search(message):
-        return match[1].decode("ascii").lower()
+    if declared := _TYPE.search(message):
+        return declared[1].decode("ascii").lower()
     if _MAGIC.search(message):
         return "executable or archive, by its first bytes"
     if _OPAQUE.search(message):
