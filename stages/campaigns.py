@@ -1,0 +1,252 @@
+"""What was seen of each campaign, shared by all workers and kept over restarts.
+
+Time is cut into SLICES slices of the span to remember, each a SQLite file of its own. Only the
+current one is written; all of them are asked. What is seen again is written into the current one
+again, so that what nobody sent any more is gone when its last slice is: forgetting is one unlink,
+however much there is to forget.
+
+A slice is an index by bands (see stages.fingerprint): a lookup reads at most SHELF entries under
+each of a message's bands and compares at most CANDIDATES digests, whether ten or ten million are
+remembered. A digest is remembered for what is new: the first copy of a campaign, and copies unlike
+all before (below FAMILIAR), so that a campaign that changes by and by is followed.
+
+One transaction covers a batch, in one file, so killing a process at any moment leaves all of it or
+nothing. WAL with synchronous=NORMAL: a power cut may cost the last seconds, never the file.
+"""
+
+import fcntl
+import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.fingerprint import Fingerprint, similarity
+
+SLICES = 8
+SHELF = 16
+CANDIDATES = 32
+FAMILIAR = 0.9
+BUSY_MS = 10_000
+
+_SCHEMA = """
+PRAGMA journal_mode = wal;
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS campaign (
+    id INTEGER PRIMARY KEY, first REAL, count INTEGER, window_start REAL, window_count INTEGER);
+CREATE TABLE IF NOT EXISTS digest (
+    n INTEGER PRIMARY KEY, campaign INTEGER, exact INTEGER, sketch BLOB);
+CREATE TABLE IF NOT EXISTS band (key INTEGER, n INTEGER, PRIMARY KEY (key, n)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sighting (
+    job TEXT PRIMARY KEY, campaign INTEGER, count INTEGER, window_count INTEGER,
+    exact INTEGER, similarity REAL, dropped INTEGER) WITHOUT ROWID;
+COMMIT;
+"""
+_SHELVE = """INSERT INTO band SELECT :key, :n
+    WHERE (SELECT count(*) FROM (SELECT 1 FROM band WHERE key = :key LIMIT :shelf)) < :shelf"""
+_SHARING = "SELECT n FROM band WHERE key IN (SELECT value FROM json_each(?))"
+_DIGESTS = "SELECT campaign, exact, sketch FROM digest WHERE n IN (SELECT value FROM json_each(?))"
+_SIGHTING = """SELECT campaign, count, window_count, exact, similarity, dropped
+    FROM sighting WHERE job = ?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The most similar digest that is remembered.
+
+    Attributes:
+        campaign: its campaign.
+        similarity: from 0 to 1.
+        exact: whether it says the same.
+        current: whether it stands in the current slice.
+    """
+
+    campaign: int
+    similarity: float
+    exact: bool
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What was answered for a job.
+
+    Attributes:
+        campaign: the campaign it belongs to.
+        count: copies of the campaign seen so far, this one included.
+        window_count: those of the current window.
+        exact: whether it said the same as a remembered copy.
+        similarity: to the most similar remembered copy; 0 when it is the first.
+        dropped: whether it was dropped.
+    """
+
+    campaign: int
+    count: int
+    window_count: int
+    exact: bool
+    similarity: float
+    dropped: bool
+
+
+class Campaigns:
+    """The memory in one directory. Not for threads; any number of processes may share it.
+
+    Args:
+        directory: where the slices are.
+        remember: for how many seconds a campaign that is not seen any more is remembered at least.
+    """
+
+    def __init__(self, directory: Path, remember: float) -> None:
+        self._directory = directory
+        self._remember = remember
+        self._span = remember / SLICES
+        self._number = -1
+        self._slices: dict[int, sqlite3.Connection] = {}
+
+    @contextmanager
+    def transaction(self, now: float) -> Iterator[None]:
+        """All or nothing of what is done inside is kept. `now` is in seconds since the epoch.
+
+        Raises:
+            sqlite3.OperationalError: the files can't be used, or others hold them for BUSY_MS.
+        """
+        self.turn(now)
+        current = self._slices[self._number]
+        current.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:  # whatever it was: it is raised again
+            current.rollback()
+            raise
+        current.commit()
+
+    def turn(self, now: float) -> None:
+        """Begin a new slice when it is time, and forget those that are too old."""
+        number = int(now / self._span)
+        # RACE: another worker may still be in a transaction on the slice before; the few copies it
+        # is counting are then not seen here. Only a clock set back makes it go back: stay.
+        if number <= self._number:
+            return
+        guard = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            self._open(number, now)
+        finally:
+            os.close(guard)
+
+    def sighting(self, job_id: str, received_at: float) -> Sighting | None:
+        """What was answered for a job that was received at that time, if it was asked before."""
+        for number, db in self._slices.items():
+            row = db.execute(_SIGHTING, (job_id,)).fetchone()
+            if row:
+                return Sighting(row[0], row[1], row[2], bool(row[3]), row[4], bool(row[5]))
+            if number <= received_at // self._span:  # before it was received, nobody asked
+                break
+        return None
+
+    def record(self, job_id: str, sighting: Sighting) -> None:
+        """Remember what was answered for a job."""
+        self._current.execute(
+            "INSERT INTO sighting VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                job_id,
+                sighting.campaign,
+                sighting.count,
+                sighting.window_count,
+                sighting.exact,
+                sighting.similarity,
+                sighting.dropped,
+            ),
+        )
+
+    def nearest(self, seen: Fingerprint) -> Match | None:
+        """The most similar remembered digest among those that share a band, or None."""
+        best: Match | None = None
+        for number, db in self._slices.items():
+            for campaign, exact, sketch in _candidates(db, seen):
+                same = exact == seen.exact
+                likeness = 1.0 if same else similarity(sketch, seen.sketch)
+                if best is None or (same, likeness) > (best.exact, best.similarity):
+                    best = Match(campaign, likeness, same, number == self._number)
+            if best and (best.exact or best.similarity >= FAMILIAR):
+                break  # older slices have nothing better to say
+        return best
+
+    def learn(self, seen: Fingerprint, campaign: int) -> None:
+        """Remember a digest as one of a campaign."""
+        n = self._current.execute(
+            "INSERT INTO digest (campaign, exact, sketch) VALUES (?, ?, ?)",
+            (campaign, seen.exact, seen.sketch),
+        ).lastrowid
+        self._current.executemany(
+            _SHELVE, ({"key": key, "n": n, "shelf": SHELF} for key in (seen.exact, *seen.bands))
+        )
+
+    def count(self, campaign: int, now: float, window: float) -> tuple[int, int]:
+        """Count one more copy; return the copies so far and those within the current window.
+
+        A window opens with a copy and lasts `window` seconds; the next copy after it opens another.
+        """
+        first, count, window_start, window_count = now, 0, now, 0
+        for db in self._slices.values():
+            row = db.execute(
+                "SELECT first, count, window_start, window_count FROM campaign WHERE id = ?", (campaign,)
+            ).fetchone()
+            if row:
+                first, count, window_start, window_count = row
+                break
+        if now - window_start >= window:
+            window_start, window_count = now, 0
+        self._current.execute(
+            "INSERT OR REPLACE INTO campaign VALUES (?, ?, ?, ?, ?)",
+            (campaign, first, count + 1, window_start, window_count + 1),
+        )
+        return count + 1, window_count + 1
+
+    def close(self) -> None:
+        """Close the files."""
+        for db in self._slices.values():
+            db.close()
+        self._slices, self._number = {}, -1
+
+    @property
+    def _current(self) -> sqlite3.Connection:
+        return self._slices[self._number]
+
+    def _open(self, number: int, now: float) -> None:
+        """Make slice `number` the current one; open, newest first, what is still to be remembered."""
+        self.close()
+        kept = {number}
+        for path in self._directory.glob("*.slice"):
+            if not path.stem.isdecimal():
+                continue
+            if (int(path.stem) + 1) * self._span < now - self._remember:
+                for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+                    name.unlink(missing_ok=True)
+            else:
+                kept.add(int(path.stem))
+        self._number = max(kept)
+        for each in sorted(kept, reverse=True):
+            self._slices[each] = self._connect(each)
+
+    def _connect(self, number: int) -> sqlite3.Connection:
+        db = sqlite3.connect(
+            self._directory / f"{number}.slice",
+            timeout=BUSY_MS / 1000,
+            isolation_level=None,
+        )
+        db.execute("PRAGMA synchronous = normal")
+        # Bands fall anywhere in the file: seldom checkpoints write a page less often.
+        db.execute("PRAGMA wal_autocheckpoint = 8000")
+        db.executescript(_SCHEMA)  # also when killed before it was done
+        return db
+
+
+def _candidates(db: sqlite3.Connection, seen: Fingerprint) -> list[tuple[int, int, bytes]]:
+    """Campaign, exact hash and sketch of the digests that share most bands with a message."""
+    shared = Counter(n for (n,) in db.execute(_SHARING, (json.dumps([seen.exact, *seen.bands]),)))
+    chosen = [n for n, _ in shared.most_common(CANDIDATES)]
+    return db.execute(_DIGESTS, (json.dumps(chosen),)).fetchall() if chosen else []
