@@ -15,7 +15,13 @@ from trap.config import Base, Config, Duration, Room, Size, Stage, Tagged, defau
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 RESERVED = frozenset({"tmp", "bad"})
-_OWN_TYPES: tuple[type, ...] = (Duration, Size, Room)
+_OWN_TYPES: dict[type, tuple[type, ...]] = {
+    Duration: (str, int, float),
+    Size: (str, int),
+    Room: (str, int),
+    Path: (str,),
+}
+"""Types that are written in ways of their own, and what YAML may give for them."""
 
 Where = tuple[str | int, ...]
 
@@ -32,10 +38,10 @@ def nearest(word: str, valid: Iterator[str] | list[str]) -> str:
 
 
 def decode_own(kind: type, value: Any) -> Any:
-    """msgspec's hook for Duration, Size and Room."""
+    """msgspec's hook for the types of trap.config and for paths."""
     if kind not in _OWN_TYPES:
         raise NotImplementedError
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool) or not isinstance(value, _OWN_TYPES[kind]):
         raise ValueError(f"expected a {kind.__name__.lower()}, got {value!r}")
     return kind(value)
 

@@ -226,3 +226,12 @@ class Lease:
             finally:
                 os.close(self._fd)
                 self._fd = -1
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file outside the spool (state, certificates) whole or not at all, and synced."""
+    tmp = f"{path}.{os.getpid()}.tmp"
+    with suppress(FileNotFoundError):
+        os.unlink(tmp)
+    write(tmp, [data], sync=True)
+    rename(tmp, str(path), sync=True)

@@ -1,0 +1,235 @@
+"""Reads the mail log as a ledger: where is every job that was ever accepted?
+
+For each job the ledger keeps the queues it should be in ("tokens") and how it ended elsewhere.
+Events are idempotent, because a crash between a log line and its deed makes the line come twice.
+Finished files of the log are settled: jobs whose way has ended shrink to totals, the others are
+carried on, so the ledger's size is that of what is open, however long the trap has run.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trap.fsio import replace_file
+from trap.job import id_time
+from trap.maillog import CURRENT, MailLog, rotated, sequence
+from trap.queue import BAD
+
+SETTLED = "settled.json"
+ARCHIVED = "archived"
+ECHO = 60.0
+"""Seconds by which the first events of a job may stand in a later file than its acceptance."""
+_ENDS = frozenset({"done", "dropped", "shed", "purged"})
+_SALVAGE = b'{"t":'
+
+
+class Event(msgspec.Struct, gc=False):
+    """One line of the mail log."""
+
+    t: float
+    e: str
+    id: str
+    q: str
+    to: list[str] = []
+    did: str = ""
+    reason: str = ""
+    age: float = 0.0
+    took: float = 0.0
+    size: int = 0
+    ip: str = ""
+    attempt: int = 0
+    notes: dict[str, Any] = {}
+
+
+_decode = msgspec.json.Decoder(Event).decode
+
+
+def events(path: Path, torn: Counter[str] | None = None) -> Iterator[Event]:
+    """Every event of one file. Half lines, left by a full disk, are skipped and counted in `torn`."""
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                yield _decode(line)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                if torn is not None and line.strip():
+                    torn["lines"] += 1
+                # Another process may have written its whole line behind the half one.
+                at = line.rfind(_SALVAGE)
+                if at > 0:
+                    try:
+                        yield _decode(line[at:])
+                    except msgspec.MsgspecError:
+                        continue
+
+
+class Way(msgspec.Struct, gc=False):
+    """What the ledger knows of one job."""
+
+    tokens: list[str] = []
+    """Queues it should be in; "bad/queue" once it was put aside."""
+    ends: dict[str, tuple[str, str]] = {}
+    """Where it ended: queue -> (event, reason)."""
+    archived: bool = False
+    last: float = 0.0
+    """Time of its last event."""
+
+
+class Totals(msgspec.Struct):
+    """Settled jobs, counted by how their way through the trunk and through each branch ended."""
+
+    upto: int = 0
+    """Number of the last log file counted."""
+    horizon: float = 0.0
+    """Jobs accepted before this time and not open are in these totals."""
+    trunk: dict[str, int] = {}
+    """How many ended each way: archived, done, shed, purged, "dropped reason"."""
+    branches: dict[str, dict[str, int]] = {}
+    """The same for each branch."""
+    open: dict[str, Way] = {}
+
+
+class Ledger:
+    """The state of all jobs by the mail log.
+
+    Args:
+        branches: queues that run in parallel at the end of the pipeline; each has its own account.
+    """
+
+    def __init__(self, branches: list[str], totals: Totals | None = None) -> None:
+        self.branches = frozenset(branches)
+        self.totals = totals or Totals()
+        self.ways: dict[str, Way] = self.totals.open
+        self.torn: Counter[str] = Counter()
+
+    @classmethod
+    def read(cls, directory: Path, branches: list[str]) -> "Ledger":
+        """Read settled totals and every log file that is not in them.
+
+        Raises:
+            OSError: the log can't be read.
+            ValueError: the totals are not readable.
+        """
+        settled = directory / SETTLED
+        while True:
+            totals = msgspec.json.decode(settled.read_bytes(), type=Totals) if settled.exists() else Totals()
+            ledger = cls(branches, totals)
+            files = [path for path in rotated(directory) if sequence(path) > totals.upto]
+            current = directory / CURRENT
+            try:
+                for path in files:
+                    ledger.add(path)
+                if current.exists():
+                    ledger.add(current)
+            except FileNotFoundError:
+                continue  # RACE: settled and removed while we read; begin again
+            # RACE: the log was rotated while we read, so the current file we read may be its
+            # successor; begin again. (test_read_while_rotating)
+            if [path for path in rotated(directory) if sequence(path) > totals.upto] == files:
+                return ledger
+
+    def add(self, path: Path) -> None:
+        """Take in every event of a file."""
+        for event in events(path, self.torn):
+            self.apply(event)
+
+    def apply(self, event: Event) -> None:
+        """Take in one event."""
+        way = self.ways.get(event.id)
+        if way is None:
+            if event.e != "accepted" and id_time(event.id) < self.totals.horizon:
+                return  # the echo of a crash, about a job that is settled
+            # An event of a job that we never saw accepted: its sink died between rename and log,
+            # and never said 250. The job is real all the same.
+            way = self.ways[event.id] = Way()
+            if event.e == "accepted":
+                way.tokens.append(event.q)
+        way.last = event.t
+        if event.e == "accepted":
+            return
+        if event.e == "requeued":
+            self._leave(way, f"{BAD}/{event.q}")
+            self._enter(way, event.q)
+            way.ends.pop(event.q, None)
+        elif event.e == BAD:
+            self._leave(way, event.q)
+            self._enter(way, f"{BAD}/{event.q}")
+        elif event.e in _ENDS:
+            self._leave(way, event.q)
+            self._leave(way, f"{BAD}/{event.q}")
+            way.ends[event.q] = (event.e, event.reason)
+            way.archived |= event.did == ARCHIVED
+        else:
+            self._leave(way, event.q)
+            for queue in event.to:
+                self._enter(way, queue)
+            way.archived |= event.e == ARCHIVED
+
+    @staticmethod
+    def _leave(way: Way, queue: str) -> None:
+        if queue in way.tokens:
+            way.tokens.remove(queue)
+
+    @staticmethod
+    def _enter(way: Way, queue: str) -> None:
+        if queue not in way.tokens:
+            way.tokens.append(queue)
+
+    def in_branch(self, place: str) -> bool:
+        """Whether a queue, or what was put aside from it, belongs to a branch."""
+        return place.removeprefix(f"{BAD}/") in self.branches
+
+    def trunk_end(self, way: Way) -> str:
+        """How the trunk part of a finished way ended, as counted in Totals.trunk."""
+        if way.archived:
+            return ARCHIVED
+        ends = [end for queue, end in way.ends.items() if queue not in self.branches]
+        return ended(*ends[-1]) if ends else "done"
+
+    def settle(self) -> None:
+        """Shrink every job whose way has ended to totals."""
+        for job_id in [job_id for job_id, way in self.ways.items() if not way.tokens]:
+            way = self.ways.pop(job_id)
+            count(self.totals.trunk, self.trunk_end(way))
+            for queue, end in way.ends.items():
+                if queue in self.branches:
+                    count(self.totals.branches.setdefault(queue, {}), ended(*end))
+
+
+def ended(event: str, reason: str) -> str:
+    """The name an end is counted by."""
+    return f"dropped {reason}" if event == "dropped" else event
+
+
+def count(totals: dict[str, int], key: str, by: int = 1) -> None:
+    """Add to one of several totals."""
+    totals[key] = totals.get(key, 0) + by
+
+
+def settle(log: MailLog, directory: Path, branches: list[str], limit: int, keep: int) -> bool:
+    """Rotate a log grown over `limit` bytes, settle what is finished, keep `keep` old files to read.
+
+    Returns:
+        Whether the log was rotated.
+    """
+    if not log.rotate(limit):
+        return False
+    files = rotated(directory)
+    # The newest finished file waits for the next time: a job's last event and the echo of a crash
+    # a moment later are then in one reading.
+    ripe = files[:-1]
+    settled = directory / SETTLED
+    totals = msgspec.json.decode(settled.read_bytes(), type=Totals) if settled.exists() else Totals()
+    ledger = Ledger(branches, totals)
+    for path in ripe:
+        if sequence(path) > totals.upto:
+            ledger.add(path)
+            totals.upto = sequence(path)
+            totals.horizon = max(totals.horizon, path.stat().st_mtime - ECHO)
+    ledger.settle()
+    replace_file(settled, msgspec.json.encode(totals))
+    for path in ripe[: max(0, len(files) - keep)]:
+        path.unlink()
+    return True
