@@ -235,3 +235,24 @@ def replace_file(path: Path, data: bytes) -> None:
         os.unlink(tmp)
     write(tmp, [data], sync=True)
     rename(tmp, str(path), sync=True)
+
+
+def size(path: str) -> int:
+    """Bytes a file takes on its file system."""
+    return os.stat(path).st_blocks * 512
+
+
+def is_mount(path: str | Path) -> bool:
+    """Whether a file system of its own is mounted at `path`."""
+    return os.path.ismount(path)
+
+
+def usage(directory: str) -> tuple[int, int]:
+    """Bytes and inodes that everything below `directory` takes. Costs a stat a file."""
+    total, files = 0, 0
+    for parent, _, entries in os.walk(directory):
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                total += size(f"{parent}/{entry}")
+        files += len(entries) + 1
+    return total, files
