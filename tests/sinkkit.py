@@ -1,0 +1,158 @@
+"""A sink inside the test's own process, and a player for dialogues that are written down as data.
+
+A dialogue (tests/dialogs/*.txt) opens with settings in YAML and `---`. Then, a line each:
+
+    c: text      the client says text and CRLF
+    C: text      the client says exactly text; \\r \\n \\0 \\xff are escapes
+    C- text      the same, and will say nothing more
+    s: text      the sink answers a line that begins with text; `s: <eof>`: it hangs up
+    s~ regex     the sink answers a line that matches
+    = n          so many messages are stored by now (one for each queue they went to)
+    = key: value of the last stored envelope; `message` (with escapes) and `queue` are keys too
+    # comment
+"""
+
+import asyncio
+import re
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import uvloop
+import yaml
+
+from trap.config import Config
+from trap.configfile import parse
+from trap.envelope import Envelope
+from trap.intake import Intake
+from trap.smtp import Door, Wire
+
+PATIENCE = 10.0
+
+
+class Stored(NamedTuple):
+    queue: str
+    envelope: Envelope
+    message: bytes
+
+
+class MemorySpool:
+    """Takes what a Spool takes, and can be told to fail."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.root = root
+        self.sync = False
+        self.stored: list[Stored] = []
+        self.fail: dict[str, OSError] = {}
+
+    def put(self, queue: str, envelope: Envelope, message: bytes) -> str:
+        if queue in self.fail:
+            raise self.fail[queue]
+        self.stored.append(Stored(queue, envelope, message))
+        return f"id{len(self.stored)}"
+
+
+class Inside(NamedTuple):
+    """A sink that runs in this event loop."""
+
+    port: int
+    spool: MemorySpool
+    door: Door
+    intake: Intake
+
+
+def settings(text: str = "") -> Config:
+    return parse("pipeline: [first]\nstages: {other: }\nspool: {reserve: 0}\n" + text)
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a test on the event loop that the sink uses."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(coroutine)
+
+
+async def until(check: Callable[[], object]) -> None:
+    """Let others go on until `check()` is true."""
+    while not check():  # noqa: ASYNC110 - what is waited for has no event
+        await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def sink(
+    config: Config | None = None,
+    *,
+    spool: MemorySpool | None = None,
+    lmtp: bool = False,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[Inside]:
+    loop = asyncio.get_running_loop()
+    spool = spool or MemorySpool()
+    intake = Intake(config or settings(), spool)  # type: ignore[arg-type]
+    door = Door(intake, "mx", lmtp, tls)
+    server = await loop.create_server(lambda: Wire(door, loop), "127.0.0.1", 0)
+    try:
+        yield Inside(server.sockets[0].getsockname()[1], spool, door, intake)
+    finally:
+        server.close()
+        for wire in tuple(door.wires):
+            wire.abort()
+        await until(lambda: not door.wires)
+        intake.close()
+
+
+async def play(text: str) -> None:
+    """Play one dialogue; an AssertionError names the line that went otherwise."""
+    head, _, body = text.partition("\n---\n")
+    given = yaml.safe_load(head) or {}
+    lmtp = given.pop("protocol", "smtp") == "lmtp"
+    async with sink(settings(yaml.safe_dump(given) if given else ""), lmtp=lmtp) as inside:
+        reader, writer = await asyncio.open_connection("127.0.0.1", inside.port)
+        try:
+            for number, line in enumerate(body.splitlines(), head.count("\n") + 3):
+                try:
+                    await asyncio.wait_for(_step(line, reader, writer, inside.spool.stored), PATIENCE)
+                except (AssertionError, TimeoutError) as error:
+                    raise AssertionError(f"line {number}: {line!r}: {error or 'no answer'}") from None
+        finally:
+            writer.close()
+
+
+async def _step(
+    line: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stored: list[Stored]
+) -> None:
+    kind, said = line[:2], line[3:]
+    if kind == "c:":
+        writer.write(said.encode() + b"\r\n")
+    elif kind in {"C:", "C-"}:
+        writer.write(_unescaped(said))
+        if kind == "C-":
+            writer.write_eof()
+    elif kind in {"s:", "s~"}:
+        heard = (await reader.readline()).decode().removesuffix("\r\n") or "<eof>"
+        matches = heard.startswith(said) if kind == "s:" else re.fullmatch(said, heard)
+        assert matches, f"the sink said {heard!r}"
+    elif kind == "= ":
+        await _expect(line[2:], stored)
+    else:
+        assert not line.strip() or line.startswith("#"), "what is this?"
+
+
+async def _expect(fact: str, stored: list[Stored]) -> None:
+    if fact.isdigit():
+        await until(lambda: len(stored) >= int(fact))
+        assert len(stored) == int(fact), f"{len(stored)} stored"
+        return
+    key, _, value = fact.partition(": ")
+    last = stored[-1]
+    if key in {"message", "queue"}:
+        there = getattr(last, key)
+        assert there == (_unescaped(value) if key == "message" else value), f"it is {there!r}"
+    else:
+        there = getattr(last.envelope, key)
+        assert there == yaml.safe_load(value), f"it is {there!r}"
+
+
+def _unescaped(text: str) -> bytes:
+    return text.encode().decode("unicode_escape").encode("latin-1")
