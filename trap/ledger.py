@@ -6,8 +6,10 @@ Finished files of the log are settled: jobs whose way has ended shrink to totals
 carried on, so the ledger's size is that of what is open, however long the trap has run.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,23 @@ def events(path: Path, torn: Counter[str] | None = None) -> Iterator[Event]:
                         yield _decode(line[at:])
                     except msgspec.MsgspecError:
                         continue
+
+
+def recent(directory: Path, since: float, most: int = 2 << 20) -> Iterator[Event]:
+    """Events of the current file that are not older than `since` (seconds since the epoch).
+
+    Looks no further back than `most` bytes from its end.
+    """
+    try:
+        with (directory / CURRENT).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+            lines = file.readlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # the first may be cut
+            if (event := _decode(line)).t >= since:
+                yield event
 
 
 class Way(msgspec.Struct, gc=False):

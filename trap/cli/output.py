@@ -1,0 +1,81 @@
+"""Output for people and for machines."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from trap.envelope import printable
+
+PLAIN_WIDTH = 10_000
+"""Width when piped: no line is ever wrapped or cut."""
+
+
+def console() -> Console:
+    """stdout: with colour and the terminal's width on a terminal, plain when piped."""
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, width=PLAIN_WIDTH, no_color=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> Table:
+    """A table; columns whose name begins with ">" hold numbers and are aligned to the right.
+
+    Cells are shown as they are, whatever is in them; give Text for colour.
+    """
+    made = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, title=title or None)
+    made.title_justify = "left"
+    for column in columns:
+        number = column.startswith(">")
+        made.add_column(column.lstrip(">"), justify="right" if number else "left", no_wrap=number)
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    return made
+
+
+def show(thing: Any) -> None:
+    """Print something of rich's."""
+    console().print(thing)
+
+
+def json_line(thing: Any) -> None:
+    """Print one JSON document on one line."""
+    click.echo(msgspec.json.encode(thing).decode())
+
+
+def age(seconds: float) -> str:
+    """A time span as people say it: 0.3s, 45s, 12m, 3h, 2d."""
+    for limit, unit, size in ((120, "s", 1), (7200, "m", 60), (172_800, "h", 3600)):
+        if seconds < limit:
+            return (
+                f"{seconds / size:.1f}{unit}"
+                if seconds < 10 and unit == "s"
+                else f"{seconds / size:.0f}{unit}"
+            )
+    return f"{seconds / 86400:.0f}d"
+
+
+def size(number: float) -> str:
+    """A number of bytes as people say it: 512 B, 4.2 kB, 1.3 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TB"
+
+
+def plain(thing: Any) -> Any:
+    """Data as JSON can hold it and a terminal may show it: bytes and odd characters are escaped."""
+    if isinstance(thing, bytes):
+        thing = thing.decode("utf-8", "surrogateescape")
+    if isinstance(thing, str):
+        return printable(thing)
+    if isinstance(thing, dict):
+        return {printable(str(key)): plain(value) for key, value in thing.items()}
+    return [plain(item) for item in thing] if isinstance(thing, list | tuple) else thing

@@ -1,0 +1,73 @@
+"""Commands that run the trap: up, work, reap."""
+
+import logging
+import sys
+
+import click
+
+from trap import reaper, worker
+from trap.cli.base import App, command, pass_app
+from trap.config import Config
+from trap.configfile import ConfigError, nearest
+from trap.supervisor import Child, Supervisor, die_with_parent
+
+
+def log_to_stderr(name: str) -> None:
+    """One plain line an event; under systemd the journal adds the time."""
+    form = f"%(asctime)s {name}: %(message)s" if sys.stderr.isatty() else f"{name}: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, datefmt="%H:%M:%S")
+    die_with_parent()
+
+
+def _workers(app: App, config: Config, names: list[str], number: int | None = None) -> list[Child]:
+    children = []
+    for name in names:
+        count = config.stage(name).workers if number is None else number
+        for at in range(count):
+            label = name if count == 1 else f"{name}/{at + 1}"
+            children.append(Child(label, [*app.arguments, "work", name, "--workers", "1"]))
+    return children
+
+
+@command("up", "spamtrap up --dir /srv/trap --listen 127.0.0.1:2525")
+@click.option("--listen", metavar="HOST:PORT", help="Listen here instead of where the configuration says.")
+@pass_app
+def up(app: App, listen: str | None) -> int:
+    """Run everything in this terminal: sink, workers and reaper.
+
+    What dies is started again. Ctrl-C stops all of it: what is in hand is finished first.
+    """
+    log_to_stderr("up")
+    config = app.config
+    app.spool.recover()
+    app.spool.close()
+    at = ["--listen", listen] if listen else []
+    children = [Child("sink", [*app.arguments, "sink", *at])]
+    children += _workers(app, config, config.queues)
+    children.append(Child("reaper", [*app.arguments, "reap"]))
+    return Supervisor(children).run()
+
+
+@command("work", "spamtrap work dedup --workers 2")
+@click.argument("stage")
+@click.option("--workers", type=click.IntRange(1, 64), help="How many; as configured when not given.")
+@pass_app
+def work(app: App, stage: str, workers: int | None) -> int:
+    """Empty one queue through its stage."""
+    log_to_stderr(stage)
+    config = app.config
+    if stage not in config.queues:
+        raise ConfigError(f"no stage {stage!r}" + nearest(stage, config.queues))
+    number = config.stage(stage).workers if workers is None else workers
+    if number == 1:
+        return worker.run(config, stage)
+    return Supervisor(_workers(app, config, [stage], number)).run()
+
+
+@command("reap", "spamtrap reap --once")
+@click.option("--once", is_flag=True, help="Do one round and exit.")
+@pass_app
+def reap(app: App, once: bool) -> int:
+    """Return orphans, shed what is stale, purge by the clock, rotate the mail log."""
+    log_to_stderr("reaper")
+    return reaper.run(app.config, once=once)

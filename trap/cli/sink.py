@@ -1,0 +1,28 @@
+"""The command `spamtrap sink`, apart from the others because only it needs an event loop and TLS."""
+
+import click
+import msgspec
+
+from trap import sink as receiver
+from trap.cli.base import App, command, pass_app
+from trap.cli.run import log_to_stderr
+from trap.config import Config, Listener
+
+
+@command("sink", "spamtrap sink --listen 127.0.0.1:2525")
+@click.option("--listen", metavar="HOST:PORT", help="Listen here instead of where the configuration says.")
+@pass_app
+def sink(app: App, listen: str | None) -> int:
+    """Receive mail by SMTP or LMTP and put it into the first queue."""
+    log_to_stderr("sink")
+    return receiver.run(listening_at(app.config, listen))
+
+
+def listening_at(config: Config, listen: str | None) -> Config:
+    """The configuration with its listeners replaced by one at HOST:PORT."""
+    if listen is None:
+        return config
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise click.BadParameter(f"{listen!r} is not HOST:PORT", param_hint="--listen")
+    return msgspec.structs.replace(config, listen=[Listener(host=host.strip("[]"), port=int(port))])

@@ -1,0 +1,116 @@
+"""What the trap is doing now: `spamtrap status`."""
+
+import os
+import time
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from trap import fsio
+from trap.audit import Account, tally
+from trap.config import Config
+from trap.ledger import Event, recent
+from trap.queue import Spool
+
+WINDOW = 60.0
+"""Seconds over which rates are taken."""
+
+
+class QueueStatus(msgspec.Struct):
+    """One queue."""
+
+    name: str
+    waiting: int
+    claimed: int
+    oldest_age_s: float
+    workers: int
+    rate: float
+    """Jobs that left it, per second, over the last minute."""
+    bad: int
+
+
+class Room(msgspec.Struct):
+    """Free room of the spool's file system."""
+
+    path: str
+    tmpfs: bool
+    bytes_free: int
+    bytes_used_share: float
+    inodes_free: int
+    inodes_used_share: float
+
+
+class Status(msgspec.Struct):
+    """The whole, as `spamtrap status --json` prints it."""
+
+    queues: list[QueueStatus]
+    bad: int
+    accepted: int
+    archived: int
+    drops: dict[str, int]
+    shed: int
+    purged: int
+    in_flight: int
+    accept_rate: float
+    """Messages accepted per second over the last minute."""
+    spool: Room
+
+
+def collect(config: Config, spool: Spool) -> Status:
+    """Look at the spool and the log.
+
+    Raises:
+        OSError: one of them can't be read.
+    """
+    account: Account = tally(config, spool)
+    left, accepted = _rates(config.paths.maillog)
+    bad = Counter(queue for queue, _, _ in spool.bad())
+    now = time.time()
+    queues = []
+    for name in spool:
+        stats = spool[name].stats()
+        age = round(now - stats.oldest, 3) if stats.oldest else 0.0
+        queues.append(
+            QueueStatus(
+                name, stats.waiting, stats.claimed, age, stats.workers, left.get(name, 0.0), bad[name]
+            )
+        )
+    space = fsio.space(config.paths.spool)
+    room = Room(
+        os.fspath(config.paths.spool),
+        fsio.is_tmpfs(config.paths.spool),
+        space.bytes_free,
+        round(space.bytes_used, 4),
+        space.inodes_free,
+        round(space.inodes_used, 4),
+    )
+    return Status(
+        queues,
+        bad.total(),
+        account.accepted,
+        account.archived,
+        account.dropped,
+        account.shed,
+        account.purged,
+        account.in_flight,
+        accepted,
+        room,
+    )
+
+
+def _rates(directory: Path) -> tuple[dict[str, float], float]:
+    """Jobs a second that left each queue, and that were accepted, lately."""
+    now = time.time()
+    left: Counter[str] = Counter()
+    accepted = 0
+    first = now
+    event: Event
+    for event in recent(directory, now - WINDOW):
+        first = min(first, event.t)
+        if event.e == "accepted":
+            accepted += 1
+        elif event.e != "requeued":
+            left[event.q] += 1
+    span = max(now - first, 1.0)
+    return {name: round(number / span, 2) for name, number in left.items()}, round(accepted / span, 2)
