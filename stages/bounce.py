@@ -9,14 +9,14 @@ import email
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from flufl.bounce import all_failures
 
 from stages.bounce_evidence import (
     DETECTED,
-    DOUBT_RULES,
+    FAMILY,
     HEADER_RULES,
     MARKERS,
     NULL_SENDER,
@@ -26,10 +26,12 @@ from stages.bounce_evidence import (
     SLIGHT,
     TEXT_RULES,
     THRESHOLD,
+    UNNAMED,
     Kind,
     Rule,
 )
 from stages.bounce_text import body_text, decoded_words
+from trap.envelope import printable
 from trap.job import Headers, Job
 
 MAX_VALUE = 512
@@ -87,7 +89,7 @@ def recognise(job: Job) -> Finding:
         hits.append(NULL_SENDER)
     body = body_text(message[start : start + MAX_BODY], headers.get("content-transfer-encoding") or "")
     finding = _judge_body(hits, body)
-    if finding.kind is None and finding.score >= THRESHOLD - DETECTED.points and _detected(message):
+    if 0 < THRESHOLD - finding.score <= DETECTED.points and _detected(message):
         finding = _weigh([*hits, DETECTED])
     if finding.kind is None:
         return finding
@@ -127,7 +129,7 @@ def _judge_body(hits: list[Rule], body: str) -> Finding:
     finding = _weigh(hits)
     if finding.score >= FULL_REPORT and any(rule.source == "machine" for rule in hits):
         return finding
-    hits += _found(TEXT_RULES + DOUBT_RULES, texts)
+    hits += _found(TEXT_RULES, texts)
     return _weigh(hits)
 
 
@@ -135,30 +137,28 @@ def _found(rules: Iterable[Rule], texts: dict[str, str]) -> list[Rule]:
     return [rule for rule in rules if rule.pattern.search(texts[rule.where])]
 
 
-def _weigh(hits: Iterable[Rule]) -> Finding:
-    """Add up the strongest row of each source, and name the kind that most points speak for."""
-    best: dict[str, int] = {}
-    spoken: dict[Kind, dict[str, int]] = {}
-    names = []
+def _weigh(hits: Sequence[Rule]) -> Finding:
+    """Name the kind that most points speak for, and add up what its family's sources give at best."""
+    spoken: dict[Kind, dict[str, int]] = defaultdict(dict)
     for rule in hits:
-        names.append(rule.name)
-        best[rule.source] = max(best.get(rule.source, rule.points), rule.points, key=abs)
         if rule.kind is not None:
-            sources = spoken.setdefault(rule.kind, {})
+            sources = spoken[rule.kind]
             sources[rule.source] = max(sources.get(rule.source, 0), rule.points)
-    doubt = best.pop("doubt", 0)
-    score = sum(best.values())
     kind = _kind(spoken)
-    if kind is not None and not PROOFS[kind] & best.keys():
-        score += doubt
-    return Finding(kind if score >= THRESHOLD else None, score, tuple(names))
+    best: dict[str, int] = {}
+    for rule in hits:
+        if rule.kind is None or FAMILY[rule.kind] == FAMILY[kind]:
+            best[rule.source] = max(best.get(rule.source, 0), rule.points, key=abs)
+    doubt = best.pop("doubt", 0)
+    score = sum(best.values()) + (0 if PROOFS[FAMILY[kind]] & best.keys() else doubt)
+    return Finding(kind if score >= THRESHOLD else None, score, tuple(rule.name for rule in hits))
 
 
-def _kind(spoken: dict[Kind, dict[str, int]]) -> Kind | None:
+def _kind(spoken: dict[Kind, dict[str, int]]) -> Kind:
     """The kind with most points; what else would be a bounce but says it only is late is a notice."""
-    kind = max(spoken, key=lambda each: sum(spoken[each].values()), default=None)
-    if kind == "bounce" and "verdict" not in spoken[kind]:
-        late = spoken.get("delivery-notice", {}).keys() & {"subject", "declared", "machine"}
+    kind = max(spoken, key=lambda each: sum(spoken[each].values()), default=UNNAMED)
+    if kind == "bounce" and "verdict" not in spoken[kind] and "delivery-notice" in spoken:
+        late = spoken["delivery-notice"].keys() & {"subject", "declared", "machine"}
         return "delivery-notice" if late else kind
     return kind
 
@@ -175,5 +175,6 @@ def _detected(message: bytes) -> bool:
 
 def _recipients(headers: Headers, body: str) -> tuple[str, ...]:
     failed = (headers.get("x-failed-recipients") or "")[:MAX_VALUE].lower()
-    found = dict.fromkeys(match[1] for match in _RECIPIENT.finditer(f"\nx-failed-recipients:{failed}{body}"))
+    fields = f"\nx-failed-recipients:{failed}{body}"
+    found = dict.fromkeys(printable(match[1]) for match in _RECIPIENT.finditer(fields))
     return tuple(found)[:MAX_RECIPIENTS]

@@ -14,21 +14,20 @@ import re
 from urllib.parse import unquote
 
 from stages.bounce_text import decoded_words
+from trap.envelope import printable
 
 MAX_SCAN = 4 << 20
 """Bytes searched; mail larger than this is not vouched for."""
 
-_EXECUTABLE = frozenset(
-    "ade adp apk app application appref-ms asp bas bat chm cmd cpl dll docm dotm elf exe fxp gadget hta inf "
-    "ins isp jar job js jse jnlp lib lnk mde msc msi msix msp mst ocx pif potm ppam ppsm pptm prg ps1 ps1xml ps2 "
-    "psc1 psm1 py rb reg scf scr sct settingcontent-ms sh shb shs sys url vb vbe vbs vxd ws wsc wsf wsh xlam xll "
-    "xlsm xltm".split()
+_EXECUTABLE = re.compile(
+    r"ade|adp|apk|app|application|appref-ms|asp|bas|bat|chm|cmd|com|cpl|dll|docm|dotm|elf|exe|fxp|gadget|hta|inf|"
+    r"ins|isp|jar|job|jse?|jnlp|lib|lnk|mde|ms[cipt]|msix|ocx|pif|potm|pp[as]m|pptm|prg|ps[12]|psc1|psm1|ps1xml|"
+    r"py|rb|reg|sc[frt]|settingcontent-ms|sh|sh[bs]|sys|url|vb|vb[es]|vxd|ws|ws[cfh]|xlam|xll|xlsm|xltm"
 )
-_ARCHIVE = frozenset(
-    "7z ace alz arc arj bz2 cab daa deb dmg gz gzip img iso lha lz lzh lzma pak r00 r01 rar rpm tar tbz tgz txz "
-    "udf uue vhd vhdx wim xar xz z zip zipx zst zoo".split()
+_ARCHIVE = re.compile(
+    r"7z|ace|alz|ar[cj]|bz2?|cab|daa|deb|dmg|gz|gzip|img|iso|lha|lz|lz[hx]|lzma|pak|r\d\d|rar|rpm|t?[bgx]z2?|tar|"
+    r"udf|uue?|vhdx?|wim|xar|z|z\d\d|zipx?|zoo|zst"
 )
-
 _NAME = re.compile(
     rb"(?i)(?:;[ \t\r\n]{0,100}|\bfile)name\*?(?:\d\*?)?[ \t]*=[ \t\r\n]{0,100}"
     rb'(?:"([^"\r\n]{1,300})"|([^\s;"]{1,300}))'
@@ -45,7 +44,8 @@ _MAGIC = re.compile(
     rb"|MZ(?:[\x00-\x08\x80-\xff]|=[089A-F][0-9A-F])|PK\x03\x04|PK=03=04|Rar!\x1a|7z\xbc\xaf|\x1f\x8b\x08|\x7fELF)"
 )
 _OPAQUE = re.compile(
-    rb"(?i)\ncontent-type:[ \t]*message/rfc822[^\n]*(?:\n[^\r\n][^\n]{0,998}){0,8}?\ncontent-transfer-encoding:[ \t]*base64"
+    rb"(?i)\ncontent-type:[ \t]*message/rfc822[^\n]{0,998}(?:\n[^\r\n][^\n]{0,998}){0,8}?"
+    rb"\ncontent-transfer-encoding:[ \t]*base64"
 )
 
 
@@ -68,16 +68,17 @@ def carried(message: bytes) -> str | None:
 def _plain(raw: bytes) -> str:
     """An attachment's name as a mail program would show it, at most 100 characters."""
     name = decoded_words(unquote(raw.decode("utf-8", "replace")))
-    return name.rpartition("''")[2].strip(" .'\"")[-100:]
+    return printable(name.rpartition("''")[2].strip(" .'\"")[-100:])
 
 
 def _kind_of(name: str) -> str | None:
+    """What the extension of `name` stands for, if it is one to beware of."""
     stem, dot, extension = name.lower().rpartition(".")
     if not dot:
         return None
-    if extension in _ARCHIVE:
+    if _ARCHIVE.fullmatch(extension):
         return "archive"
-    # DOS programs end like most domains do, and addresses stand as names
-    if extension in _EXECUTABLE or (extension == "com" and stem and not set("@.") & set(stem)):
-        return "executable"
-    return None
+    # host names and addresses stand as names too, and most end like a DOS program
+    if extension == "com" and (not stem or "." in stem or "@" in stem):
+        return None
+    return "executable" if _EXECUTABLE.fullmatch(extension) else None

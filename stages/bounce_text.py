@@ -6,7 +6,8 @@ import re
 
 _WORD = re.compile(r"=\?([\w.:-]{1,40})(?:\*[\w-]{0,10})?\?([bBqQ])\?([^?\s]{0,500})\?=(?:\s+(?==\?))?")
 _BASE64_PART = re.compile(
-    rb"(?i)(\ncontent-transfer-encoding:[ \t]*base64[ \t]*\r?\n(?:[^\r\n]{1,998}\r?\n){0,20}\r?\n)([a-z0-9+/=\r\n]+)"
+    rb"(?i)(\ncontent-transfer-encoding:[ \t]*base64[ \t]*\r?\n(?:[^\r\n]{1,998}\r?\n){0,20}\r?\n)"
+    rb"([a-z0-9+/=\r\n]+)"
 )
 
 
