@@ -57,10 +57,12 @@ class Breaker:
         self.until = time.monotonic() + pause
         return pause
 
-    def reset(self) -> None:
-        """Note that the backend answered."""
+    def reset(self) -> bool:
+        """Note that the backend answered; returns whether it was away."""
+        was_away = self.failures > 0
         self.failures = 0
         self.until = 0.0
+        return was_away
 
     @property
     def remaining(self) -> float:
@@ -167,7 +169,7 @@ class Worker:
                 for claim, _ in held:  # one of them did it: ask about each alone
                     self._judge([claim])
         else:
-            self.breaker.reset()
+            self._available()
             took = (time.perf_counter() - start) / len(held)
             for (claim, _), verdict in zip(held, verdicts, strict=True):
                 self._obey(claim, verdict, took)
@@ -218,7 +220,7 @@ class Worker:
         except Exception as error:  # as above
             self._failed(claim, DeadlineExceeded("took too long") if limit.expired() else error)
         else:
-            self.breaker.reset()
+            self._available()
             self._obey(claim, verdict, time.perf_counter() - start)
 
     # -- what becomes of a job --------------------------------------------------------------------
@@ -227,7 +229,7 @@ class Worker:
         try:
             return claim.job()
         except CorruptJob as error:
-            log.error("%s: job %s is unreadable, put into bad/: %s", self.name, claim.id, error)
+            log.error("job %s is unreadable, put into bad/: %s", claim.id, error)
             claim.condemn(f"unreadable: {error}")
             return None
 
@@ -253,25 +255,29 @@ class Worker:
         detail = "".join(traceback.format_exception(error))
         with self._own_trouble(claim):
             bad = claim.fail(reason, detail)
-            log.warning("%s: job %s %s: %s", self.name, claim.id, "is bad" if bad else "failed", reason)
+            log.warning("job %s %s: %s", claim.id, "is bad" if bad else "failed", reason)
 
     def _unavailable(self, claims: list[Claim], error: Unavailable) -> None:
         pause = self.breaker.trip()
         if self.breaker.failures == 1:
-            log.warning("%s: unavailable, jobs %s: %s", self.name, self.when_unavailable, error)
-        log.info("%s: left alone for %g s", self.name, pause)
+            log.warning("unavailable, jobs %s: %s", "pass" if self._pass_while_away else "wait", error)
+        log.debug("left alone for %g s", pause)
         for claim in claims:
-            if self.when_unavailable == "pass":
+            if self._pass_while_away:
                 self._pass_unjudged(claim, str(error))
             else:
                 claim.give_back()
+
+    def _available(self) -> None:
+        if self.breaker.reset():
+            log.warning("available again")
 
     def _pass_unjudged(self, claim: Claim, why: str) -> None:
         with self._own_trouble(claim):
             self._pass_on(claim, {"unjudged": why}, self.next, 0.0)
 
     def _passes_unasked(self) -> bool:
-        return self.when_unavailable == "pass" and self.breaker.remaining > 0
+        return self._pass_while_away and self.breaker.remaining > 0
 
     @contextmanager
     def _own_trouble(self, claim: Claim) -> Iterator[None]:
@@ -279,7 +285,7 @@ class Worker:
         try:
             yield
         except OSError as error:
-            log.error("%s: %s; waiting %g s", self.name, error, self.trouble.trip())
+            log.error("%s; waiting %g s", error, self.trouble.trip())
             with suppress(FileNotFoundError):
                 claim.give_back()
         else:
@@ -287,7 +293,7 @@ class Worker:
 
     def _pause(self) -> float:
         """Seconds to leave the queue alone, at most a tick: the backend is away, or we have no room."""
-        waits = self.breaker.remaining if self.when_unavailable == "wait" else 0.0
+        waits = self.breaker.remaining if not self._pass_while_away else 0.0
         return min(max(waits, self.trouble.remaining), TICK)
 
     def _tick(self) -> None:
@@ -304,7 +310,7 @@ class Worker:
             try:
                 tick()
             except Exception:  # housekeeping that fails must not stop the queue
-                log.exception("%s: tick failed", self.name)
+                log.exception("tick failed")
 
 
 def _expired(signum: int, frame: FrameType | None) -> None:
