@@ -24,7 +24,6 @@ import uvloop
 from trap.config import Config, Listener
 from trap.intake import Intake
 from trap.listening import StartError, become, find_user, notify, open_sockets, provide
-from trap.maillog import MailLog
 from trap.queue import Spool
 from trap.smtp import Door, Wire
 from trap.tls import server_context
@@ -72,9 +71,7 @@ def _start(config: Config) -> tuple[Listening, ssl.SSLContext | None, Spool, Int
         if user:
             become(user)
         doing = "open the spool"
-        spool = Spool(
-            config.paths.spool, MailLog(config.paths.maillog), config.queues, sync=config.spool.fsync
-        )
+        spool = Spool.open(config)
         return sockets, tls, spool, Intake(config, spool)
     except OSError as error:
         code = os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_CANTCREAT
