@@ -88,9 +88,8 @@ class Worker:
         self.next = config.after(name)
         self.stage = build(config, name) if stage is None else stage
         self.event: str = getattr(self.stage, "log_as", "passed")
-        self.when_unavailable = self.settings.when_unavailable or getattr(
-            self.stage, "when_unavailable", "wait"
-        )
+        choice = self.settings.when_unavailable or getattr(self.stage, "when_unavailable", "wait")
+        self._pass_while_away = choice == "pass"
         self.breaker = Breaker()
         self.trouble = Breaker()
         self.wake = Wake(self.queue.new)

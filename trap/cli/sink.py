@@ -1,5 +1,7 @@
 """The command `spamtrap sink`, apart from the others because only it needs an event loop and TLS."""
 
+import logging
+
 import click
 import msgspec
 
@@ -15,6 +17,7 @@ from trap.config import Config, Listener
 def sink(app: App, listen: str | None) -> int:
     """Receive mail by SMTP or LMTP and put it into the first queue."""
     log_to_stderr("sink")
+    logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's: a line a connection
     return receiver.run(listening_at(app.config, listen))
 
 
