@@ -16,7 +16,9 @@ nothing. WAL with synchronous=NORMAL: a power cut may cost the last seconds, nev
 
 import fcntl
 import json
+import math
 import os
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -26,12 +28,13 @@ from pathlib import Path
 
 from stages.fingerprint import Fingerprint, similarity
 
-SLICES = 8
+SLICES = 4
 SHELF = 16
 CANDIDATES = 32
 FAMILIAR = 0.9
 BUSY_MS = 10_000
 
+_NAME = re.compile(r"(\d{1,12})-(\d{1,12})\.slice")
 _SCHEMA = """
 PRAGMA journal_mode = wal;
 BEGIN IMMEDIATE;
@@ -95,16 +98,18 @@ class Campaigns:
     """The memory in one directory. Not for threads; any number of processes may share it.
 
     Args:
-        directory: where the slices are.
-        remember: for how many seconds a campaign that is not seen any more is remembered at least.
+        directory: where the slices are, `<begin>-<end>.slice` in seconds since the epoch.
+        remember: for how many seconds a campaign that is not seen any more is remembered at least;
+            a quarter longer at most.
     """
 
     def __init__(self, directory: Path, remember: float) -> None:
         self._directory = directory
         self._remember = remember
         self._span = remember / SLICES
-        self._number = -1
         self._slices: dict[int, sqlite3.Connection] = {}
+        """By the time they begin at, in seconds since the epoch; the newest, the current one, first."""
+        self._end = 0
 
     @contextmanager
     def transaction(self, now: float) -> Iterator[None]:
@@ -114,7 +119,7 @@ class Campaigns:
             sqlite3.OperationalError: the files can't be used, or others hold them for BUSY_MS.
         """
         self.turn(now)
-        current = self._slices[self._number]
+        current = self._current
         current.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -125,25 +130,24 @@ class Campaigns:
 
     def turn(self, now: float) -> None:
         """Begin a new slice when it is time, and forget those that are too old."""
-        number = int(now / self._span)
-        # RACE: another worker may still be in a transaction on the slice before; the few copies it
-        # is counting are then not seen here. Only a clock set back makes it go back: stay.
-        if number <= self._number:
+        if self._slices and now < self._end:
             return
+        # RACE: another worker may still be in a transaction on the slice before; the few copies it
+        # is counting are then not seen here.
         guard = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(guard, fcntl.LOCK_EX)
-            self._open(number, now)
+            self._open(now)
         finally:
             os.close(guard)
 
     def sighting(self, job_id: str, received_at: float) -> Sighting | None:
         """What was answered for a job that was received at that time, if it was asked before."""
-        for number, db in self._slices.items():
+        for begin, db in self._slices.items():
             row = db.execute(_SIGHTING, (job_id,)).fetchone()
             if row:
                 return Sighting(row[0], row[1], row[2], bool(row[3]), row[4], bool(row[5]))
-            if number <= received_at // self._span:  # before it was received, nobody asked
+            if begin <= received_at:  # before it was received, nobody asked
                 break
         return None
 
@@ -165,12 +169,12 @@ class Campaigns:
     def nearest(self, seen: Fingerprint) -> Match | None:
         """The most similar remembered digest among those that share a band, or None."""
         best: Match | None = None
-        for number, db in self._slices.items():
+        for db in self._slices.values():
             for campaign, exact, sketch in _candidates(db, seen):
                 same = exact == seen.exact
                 likeness = 1.0 if same else similarity(sketch, seen.sketch)
                 if best is None or (same, likeness) > (best.exact, best.similarity):
-                    best = Match(campaign, likeness, same, number == self._number)
+                    best = Match(campaign, likeness, same, db is self._current)
             if best and (best.exact or best.similarity >= FAMILIAR):
                 break  # older slices have nothing better to say
         return best
@@ -210,35 +214,39 @@ class Campaigns:
         """Close the files."""
         for db in self._slices.values():
             db.close()
-        self._slices, self._number = {}, -1
+        self._slices = {}
 
     @property
     def _current(self) -> sqlite3.Connection:
-        return self._slices[self._number]
+        return next(iter(self._slices.values()))
 
-    def _open(self, number: int, now: float) -> None:
-        """Make slice `number` the current one; open, newest first, what is still to be remembered."""
+    def _open(self, now: float) -> None:
+        """Open what is to be remembered, and a slice for now; unlink the rest."""
         self.close()
-        kept = {number}
-        for path in self._directory.glob("*.slice"):
-            if not path.stem.isdecimal():
-                continue
-            if (int(path.stem) + 1) * self._span < now - self._remember:
-                for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-                    name.unlink(missing_ok=True)
-            else:
-                kept.add(int(path.stem))
-        self._number = max(kept)
-        for each in sorted(kept, reverse=True):
-            self._slices[each] = self._connect(each)
+        names = filter(None, map(_NAME.fullmatch, os.listdir(self._directory)))
+        found = sorted((int(name[1]), int(name[2])) for name in names)
+        # A clock set back leaves slices in the future; the newest goes on. Not if that would be for
+        # longer than anything is remembered.
+        oldest, latest = now - self._remember, now + self._remember
+        kept = [(begin, end) for begin, end in found if end >= oldest and begin <= latest]
+        newest = kept[-1][1] if kept else 0
+        if newest <= now:
+            number = now // self._span  # all workers cut at multiples of the span
+            kept.append((max(newest, int(number * self._span)), math.ceil((number + 1) * self._span)))
+        for begin, end in set(found).difference(kept):
+            for suffix in ("", "-wal", "-shm"):
+                (self._directory / f"{begin}-{end}.slice{suffix}").unlink(missing_ok=True)
+        self._slices = {begin: self._connect(f"{begin}-{end}.slice") for begin, end in reversed(kept)}
+        self._end = kept[-1][1]
 
-    def _connect(self, number: int) -> sqlite3.Connection:
+    def _connect(self, name: str) -> sqlite3.Connection:
         db = sqlite3.connect(
-            self._directory / f"{number}.slice",
+            self._directory / name,
             timeout=BUSY_MS / 1000,
             isolation_level=None,
         )
         db.execute("PRAGMA synchronous = normal")
+        db.execute("PRAGMA mmap_size = 2147418112")
         # Bands fall anywhere in the file: seldom checkpoints write a page less often.
         db.execute("PRAGMA wal_autocheckpoint = 8000")
         db.executescript(_SCHEMA)  # also when killed before it was done

@@ -48,14 +48,16 @@ class Dedup:
         self,
         state_dir: Path,
         keep: int = 5,
-        window: Duration = Duration("24h"),  # noqa: B008 - immutable
-        remember: Duration = Duration("7d"),  # noqa: B008
+        window: Duration = Duration("24h"),
+        remember: Duration = Duration("7d"),
         similarity: float = 0.6,
     ) -> None:
         if keep < 1:
             raise ValueError(f"keep: {keep}: the first copy of a campaign always passes, so at least 1")
         if not 0 < similarity <= 1:
             raise ValueError(f"similarity: {similarity} is not above 0 and at most 1")
+        if remember < 60:
+            raise ValueError("remember: must be a minute at least")
         if not 0 < window <= remember:
             raise ValueError("window: must be longer than nothing and at most as long as remember")
         self._keep = keep

@@ -47,7 +47,7 @@ _NOT_BASE64 = bytes(
 _LOOKS_HTML = re.compile(r"<(?:html|body|table|div|p|br|font|a)\b", re.I)
 # An unclosed tag or comment ends with the text: no input makes these patterns start over.
 _MARKUP = re.compile(
-    r"<!--.*?(?:-->|\Z)|<(style|script|title)\b.*?(?:</\1|\Z)|<[a-z/!?][^>]*(?:>|\Z)", re.I | re.S
+    r"<!--.*?(?:-->|\Z)|<(style|script|title)\b.*?(?:</\1[^>]*>?|\Z)|<[a-z/!?][^>]*(?:>|\Z)", re.I | re.S
 )
 # html.unescape refuses numbers of more than 4,300 digits by raising.
 _ENDLESS_REFERENCE = re.compile(r"&#[0-9a-fx]{9,};?", re.I)
@@ -125,10 +125,11 @@ def _leaves(raw: bytes, start: int, stop: int, depth: int) -> Iterator[_Leaf]:
             yield from _leaves(raw, first, last, depth + 1)
         if inner:
             return
-        kind = "text/plain"
     if depth < MAX_DEPTH and kind == "message/rfc822":
         yield from _leaves(raw, body, stop, depth + 1)
         return
+    if kind.startswith("multipart/"):
+        kind = "text/plain"  # no parts, or too deep
     encoding = _ENCODING.search(head)
     body_bytes = raw[body : min(stop, body + MAX_HASHED)]
     yield _Leaf(kind, params, encoding[1].lower() if encoding else b"", body_bytes)
