@@ -61,9 +61,7 @@ def test_no_room_sheds_the_oldest_of_all_queues(config: Config, spool: Spool) ->
     assert gone == set(first[: len(gone)]), "the oldest went, whatever their queue"
 
 
-def test_on_a_shared_file_system_only_what_is_ours_counts(
-    config: Config, spool: Spool, tmp_path: Path
-) -> None:
+def test_on_a_shared_file_system_only_what_is_ours_counts(config: Config, spool: Spool) -> None:
     """A disk that others filled to the brim must not make the trap throw its mail away."""
     put(spool)
     full = fsio.Space(bytes_total=10**12, bytes_free=1, inodes_total=10**6, inodes_free=1)
