@@ -1,0 +1,108 @@
+"""Writes messages out of the archive: mbox, Maildir, .eml files, JSON lines."""
+
+import base64
+import os
+import re
+import socket
+import time
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from trap import fsio
+from trap.archive.record import Record
+from trap.envelope import printable
+
+_FROM = re.compile(rb"^(>*From )", re.MULTILINE)
+
+
+def mbox_entry(record: Record) -> bytes:
+    """A message as mboxrd has it: a `From ` line, every line that looks like one quoted with one more `>`.
+
+    The message's own line endings are kept; one is added when it ends without.
+    """
+    sender = record.envelope.mail_from.encode("utf-8", "surrogateescape")
+    sender = re.sub(rb"[\x00-\x20\x7f]", b"_", sender) or b"MAILER-DAEMON"
+    when = time.asctime(time.gmtime(record.received_at)).encode()
+    body = _FROM.sub(rb">\1", record.message)
+    return b"From " + sender + b" " + when + b"\n" + body + (b"\n" if body.endswith(b"\n") else b"\n\n")
+
+
+def to_map(record: Record) -> dict[str, Any]:
+    """A record as JSON can hold it: envelope and notes readable, the message in base64, so no byte is lost."""
+    return {
+        "id": record.id,
+        "sha256": record.sha256.hex(),
+        "size": len(record.message),
+        "received_at": record.received_at,
+        "envelope": clean(record.envelope.to_map()),
+        "notes": clean(dict(record.notes)),
+        "message_base64": base64.b64encode(record.message).decode("ascii"),
+    }
+
+
+def clean(thing: Any) -> Any:
+    """Plain data with every string and every bytes made printable."""
+    if isinstance(thing, str):
+        return printable(thing)
+    if isinstance(thing, bytes):
+        return printable(thing.decode("utf-8", "surrogateescape"))
+    if isinstance(thing, dict):
+        return {printable(str(key)): clean(value) for key, value in thing.items()}
+    return [clean(item) for item in thing] if isinstance(thing, list | tuple) else thing
+
+
+def to_mbox(records: Iterable[Record], out: BinaryIO) -> int:
+    """Write one mbox file; returns the number of messages."""
+    return _write(records, lambda record: out.write(mbox_entry(record)))
+
+
+def to_jsonl(records: Iterable[Record], out: BinaryIO) -> int:
+    """Write a JSON line a message; returns their number."""
+    encode = msgspec.json.Encoder().encode
+    return _write(records, lambda record: out.write(encode(to_map(record)) + b"\n"))
+
+
+def to_eml(records: Iterable[Record], directory: Path) -> int:
+    """Write `<id>.eml` files into a directory, made when it is not there; returns their number."""
+    directory.mkdir(parents=True, exist_ok=True)
+    return _write(records, lambda record: (directory / f"{record.id}.eml").write_bytes(record.message))
+
+
+def to_zip(records: Iterable[Record], path: Path) -> int:
+    """Write `<id>.eml` files into a new zip archive; returns their number."""
+    with zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED) as made:
+
+        def add(record: Record) -> None:
+            date = time.gmtime(max(record.received_at, 315532800))[:6]  # zip begins in 1980
+            entry = zipfile.ZipInfo(f"{record.id}.eml", date)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            made.writestr(entry, record.message)
+
+        return _write(records, add)
+
+
+def to_maildir(records: Iterable[Record], directory: Path) -> int:
+    """Deliver into a Maildir, made when it is not there; returns the number of messages."""
+    for name in ("tmp", "new", "cur"):
+        fsio.make_directory(directory / name)
+    host = socket.gethostname().replace("/", "_").replace(":", "_")
+
+    def deliver(record: Record) -> None:
+        name = f"{record.received_at:.6f}.{record.id}.{host}"
+        unready = directory / "tmp" / name
+        unready.write_bytes(record.message)
+        os.utime(unready, (record.received_at, record.received_at))
+        fsio.rename(str(unready), str(directory / "new" / name))
+
+    return _write(records, deliver)
+
+
+def _write(records: Iterable[Record], write: Callable[[Record], object]) -> int:
+    count = 0
+    for count, record in enumerate(records, 1):  # noqa: B007 - the last value is the number
+        write(record)
+    return count

@@ -1,0 +1,180 @@
+"""What a message says, as far as mail-parser can tell: for the index and for people, never for storage.
+
+Whatever a message does to the parser, there is an answer: its envelope, its raw subject, and a
+defect that says what happened. Time is bounded by CPU time, as the parser has no limits of its own.
+"""
+
+import base64
+import binascii
+import hashlib
+import logging
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from email.header import decode_header, make_header
+from types import FrameType
+from typing import Any
+
+import mailparser
+import msgspec
+
+from trap.archive.record import Record
+from trap.archive.text import from_html, searchable
+from trap.envelope import printable
+from trap.job import Headers
+
+MAX_PARSED = 8 << 20
+"""Bytes of a message that are parsed; what follows is archived, but not in the index."""
+MAX_SECONDS = 2.0
+"""CPU time for one message."""
+MAX_TEXT = 64 << 10
+"""Characters of text of one message in the index."""
+_MAX_ITEMS = 100
+_MAX_LINE = 1000
+
+# All it logs is that mail is hostile; we keep that as defects.
+logging.getLogger("mailparser").setLevel(logging.CRITICAL)
+
+
+class Attachment(msgspec.Struct, frozen=True):
+    """A part that is a file."""
+
+    name: str
+    type: str
+    size: int
+    sha256: str
+
+
+class Hop(msgspec.Struct, frozen=True, rename={"sender": "from", "receiver": "by", "protocol": "with"}):
+    """One Received field, as mail-parser reads it; the hop nearest to the sender is the first."""
+
+    sender: str = ""
+    receiver: str = ""
+    protocol: str = ""
+    date: str = ""
+
+
+class Fields(msgspec.Struct, kw_only=True):
+    """What is known of a message besides its envelope. All strings are fit for any output."""
+
+    subject: str = ""
+    senders: list[str] = []
+    """From, Sender and Reply-To: names and addresses."""
+    recipients: list[str] = []
+    """To and Cc."""
+    date: str = ""
+    received: list[Hop] = []
+    attachments: list[Attachment] = []
+    defects: list[str] = []
+    text: str = ""
+
+
+class _TooSlow(BaseException):
+    """Not an Exception, so that no parser takes it for its own."""
+
+
+def extract(record: Record) -> Fields:
+    """Parse a message; never raises, whatever it holds."""
+    message = record.message[:MAX_PARSED]
+    fields = Fields()
+    if len(message) < len(record.message):
+        fields.defects.append(f"only the first {MAX_PARSED} bytes were parsed")
+    try:
+        with _limit(MAX_SECONDS):
+            _fill(fields, mailparser.parse_from_bytes(message))
+    except _TooSlow:
+        fields.defects.append(f"parsing took more than {MAX_SECONDS:g} s")
+    except Exception as error:  # hostile mail makes parsers raise anything; it is a note, not a loss
+        fields.defects.append(_line(f"parser: {type(error).__name__}: {error}"))
+    if not fields.subject:
+        fields.subject = _line(_decoded(Headers(message).get("subject") or ""))
+    return fields
+
+
+def _fill(fields: Fields, mail: mailparser.MailParser) -> None:
+    """Take over what the parser found, the cheap and important first: a time-out leaves the rest out."""
+    fields.subject = _line(_only(mail.subject))
+    fields.senders = _people(mail.from_, mail.sender, mail.reply_to)
+    fields.recipients = _people(mail.to, mail.cc)
+    fields.date = mail.date.isoformat() if mail.date else ""
+    fields.defects += sorted(mail.defects_categories)
+    fields.received = [
+        Hop(*(_line(str(hop.get(key) or "")) for key in ("from", "by", "with", "date_utc")))
+        for hop in mail.received[:_MAX_ITEMS]
+    ]
+    fields.attachments = [_attachment(found) for found in mail.attachments[:_MAX_ITEMS]]
+    parts = [*mail.text_plain, *(from_html(part) for part in mail.text_html[:_MAX_ITEMS])]
+    fields.text = searchable(" ".join(part[:MAX_TEXT] for part in parts[:_MAX_ITEMS]), MAX_TEXT)
+
+
+def _attachment(found: dict[str, Any]) -> Attachment:
+    payload = found["payload"]
+    data = payload.encode("utf-8", "surrogateescape")
+    if found["binary"]:
+        try:
+            data = binascii.a2b_base64(data)
+        except binascii.Error:  # cut off in the middle: hash what a lenient reader would get
+            whole = data.translate(None, b"\r\n \t=")
+            data = base64.b64decode(whole[: len(whole) // 4 * 4])
+    return Attachment(
+        _line(_only(found["filename"])),
+        _line(found["mail_content_type"]),
+        len(data),
+        hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _people(*groups: Any) -> list[str]:
+    """The distinct people of some address fields, written "Name <address>"."""
+    people = (
+        f"{name} <{address}>" if name else str(address)
+        for group in groups
+        for name, address in (group if isinstance(group, list) else [])
+    )
+    return _distinct(map(_line, people))
+
+
+def _distinct(items: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(items))[:_MAX_ITEMS]
+
+
+def _only(value: Any) -> str:
+    """A header's text; the first when a message has several."""
+    first = value[0] if isinstance(value, list) and value else value
+    return str(first or "")
+
+
+def _line(text: str) -> str:
+    return printable(" ".join(text[: 2 * _MAX_LINE].split()))[:_MAX_LINE]
+
+
+def _decoded(raw: str) -> str:
+    """A header with its encoded words (RFC 2047) decoded if that can be done."""
+    try:
+        return str(make_header(decode_header(raw[:_MAX_LINE])))
+    except Exception:  # the email package raises many kinds on what is not quite an encoded word
+        return raw
+
+
+def _expired(signum: int, frame: FrameType | None) -> None:
+    raise _TooSlow
+
+
+@contextmanager
+def _limit(seconds: float) -> Iterator[None]:
+    """Raise _TooSlow after so much CPU time, again and again should it be swallowed.
+
+    Only the main thread can be interrupted; elsewhere there is no limit. A worker's own deadline
+    uses another timer (SIGALRM).
+    """
+    try:
+        before = signal.signal(signal.SIGVTALRM, _expired)
+    except ValueError:
+        yield
+        return
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 0.1)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)

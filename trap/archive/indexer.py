@@ -1,0 +1,264 @@
+"""Brings the index up to date with the segments. One code path: after mail came in, after a crash,
+and when the index is made anew.
+
+    python -m trap.archive.indexer DIRECTORY
+
+The archive stage runs this as a child process, so that parsing, which costs ten times what storing
+does, takes no time from storing, and a parser that crashes takes nobody along. It indexes whenever
+a line comes in on its standard input, and ends when that is closed: when its parent is gone. Of
+several on one archive, one is at work; the others wait for its lock.
+"""
+
+import errno
+import fcntl
+import logging
+import os
+import select
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from trap import fsio
+from trap.archive.fields import extract
+from trap.archive.index import Entry, Index, replace
+from trap.archive.record import Corrupt
+from trap.archive.segment import Frame, Reader
+from trap.archive.store import segments
+
+log = logging.getLogger("spamtrap.archive")
+
+LOCK = "index.lock"
+REBUILD_LOCK = "reindex.lock"
+_BATCH_RECORDS = 500
+_BATCH_SECONDS = 1.0
+_BATCH_BYTES = 32 << 20
+_GRACE = 5.0
+"""Seconds we go on after our parent is gone."""
+_PATIENCE = 10.0
+_IDLE = 1.0
+"""Seconds between two looks when nobody says that there is something new."""
+
+
+@contextmanager
+def lock(directory: Path, name: str = LOCK) -> Iterator[bool]:
+    """Whether we are the one who indexes this archive now, or, with another name, who rebuilds its index."""
+    fd = os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours = True
+        except BlockingIOError:
+            ours = False
+        yield ours
+    finally:
+        os.close(fd)
+
+
+def catch_up(
+    directory: Path,
+    index: Index,
+    stop: Callable[[], bool] = lambda: False,
+    done: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Index what is not indexed yet, and forget what was dropped.
+
+    Args:
+        stop: asked after every batch whether to leave the rest for later.
+        done: told how many bytes of segments were indexed.
+    """
+    known = index.segments()
+    present = {path.name.removesuffix(path.suffix): path for path in segments(directory)}
+    for name in known.keys() - present.keys():
+        index.forget(name)
+    for name, path in present.items():
+        if stop():
+            return
+        entry = known.get(name)
+        if entry and entry.complete:
+            continue
+        try:
+            with Reader(path) as reader:
+                _segment(index, reader, entry.indexed_to if entry else 0, stop, done)
+        except FileNotFoundError:
+            continue  # retention took it just now
+        except Corrupt as error:
+            log.debug("archive: %s is not indexed: %s", name, error)
+
+
+def behind(directory: Path, index: Index) -> int:
+    """How many bytes of segments are not indexed yet."""
+    known = index.segments()
+    total = 0
+    for path in segments(directory):
+        entry = known.get(path.name.removesuffix(path.suffix))
+        if not (entry and entry.complete):
+            try:
+                with Reader(path) as reader:
+                    total += max(0, reader.end - (entry.indexed_to if entry else reader.start))
+            except (FileNotFoundError, Corrupt):
+                continue
+    return total
+
+
+def settle(
+    directory: Path,
+    index: Index,
+    patience: float = _PATIENCE,
+    done: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Wait until everything that is archived now is indexed; index it ourselves when nobody else does.
+
+    Args:
+        patience: seconds to wait for a running trap's indexer.
+        done: told how many bytes of segments were indexed by us.
+
+    Returns:
+        How many bytes of segments are still not indexed.
+    """
+    end = time.monotonic() + patience
+    while (left := behind(directory, index)) and time.monotonic() < end:
+        with lock(directory) as ours:
+            if ours:
+                catch_up(directory, index, done=done)
+                return behind(directory, index)
+        time.sleep(0.05)
+    return left
+
+
+def rebuild(directory: Path, done: Callable[[int], None] = lambda _: None) -> None:
+    """Make the index anew from nothing but the segments, and let it take the old one's place.
+
+    The old one answers until then. Running workers go on to the new one by themselves.
+
+    Raises:
+        BlockingIOError: somebody else is at it.
+    """
+    with lock(directory, REBUILD_LOCK) as ours:
+        if not ours:
+            raise BlockingIOError(errno.EAGAIN, "another process is rebuilding the index", str(directory))
+        made = directory / "index.rebuilding"
+        for suffix in ("", "-wal", "-shm"):
+            fsio.unlink(os.fspath(made) + suffix)
+        index = Index(made)
+        catch_up(directory, index, done=done)
+        index.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        index.close()
+        replace(directory, made)
+
+
+def _segment(
+    index: Index, reader: Reader, since: int, stop: Callable[[], bool], done: Callable[[int], None]
+) -> None:
+    sealed, end = reader.seal is not None, reader.end
+    if since > end:
+        # What we indexed was cut off again: its writer could not sync it. Read all of it anew.
+        index.forget(reader.name)
+        since = 0
+    at = since or reader.start
+    for entries, until in _batches(reader, at):
+        if not index.add(reader.name, since, until, entries, complete=False):
+            return
+        done(until - at)
+        since = at = until
+        if stop():
+            return
+    if sealed:
+        index.add(reader.name, since, end, [], complete=True)
+
+
+def _batches(reader: Reader, start: int) -> Iterator[tuple[list[Entry], int]]:
+    """Parsed records from `start` on, in handfuls that are soon committed, and where each ends."""
+    entries: list[Entry] = []
+    size = end = 0
+    begun = time.monotonic()
+    for frame in reader.frames(start):
+        if entry := _entry(reader, frame):
+            entries.append(entry)
+        size, end = size + frame.message_bytes, frame.end
+        if (
+            len(entries) >= _BATCH_RECORDS
+            or size >= _BATCH_BYTES
+            or time.monotonic() - begun > _BATCH_SECONDS
+        ):
+            yield entries, end
+            entries, size, end, begun = [], 0, 0, time.monotonic()
+    if end:
+        yield entries, end
+
+
+def _entry(reader: Reader, frame: Frame) -> Entry | None:
+    try:
+        record = reader.record(frame)
+    except Corrupt as error:
+        log.error("archive: %s at %d can't be indexed: %s", reader.name, frame.offset, error)
+        return None
+    return Entry(record, frame.offset, extract(record))
+
+
+class _Parent:
+    """Listens to standard input: a line says there is something new, its end that the parent is gone."""
+
+    def __init__(self) -> None:
+        self._fd = sys.stdin.fileno()
+        self._gone = 0.0
+        os.set_blocking(self._fd, False)
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits for us any more."""
+        with suppress(BlockingIOError):
+            while not self._gone and (data := os.read(self._fd, 65536)) is not None:
+                if not data:
+                    self._gone = time.monotonic()
+        return self._gone > 0
+
+    def overdue(self) -> bool:
+        """Whether it is time to stop, although not all is done."""
+        return self.gone and time.monotonic() - self._gone > _GRACE
+
+    def wait(self, seconds: float) -> None:
+        """Wait until something is heard."""
+        select.select([self._fd], [], [], seconds)
+
+
+def serve(directory: Path) -> None:
+    """Index until standard input is closed."""
+    parent = _Parent()
+    while not parent.gone:
+        with lock(directory) as ours:
+            if ours:
+                try:
+                    _work(directory, parent)
+                except (sqlite3.Error, OSError) as error:
+                    log.error("archive: the index can't be written: %s", error)
+                    parent.wait(_IDLE)
+        if not ours:
+            parent.wait(_IDLE)
+
+
+def _work(directory: Path, parent: _Parent) -> None:
+    index = Index.open(directory)
+    try:
+        while not index.replaced:
+            catch_up(directory, index, parent.overdue)
+            if parent.gone:
+                return
+            parent.wait(_IDLE)
+    finally:
+        index.close()
+
+
+def main() -> None:
+    """Entry point of the child process."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for our parent, who tells us
+    os.nice(5)  # storing goes first
+    serve(Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()
