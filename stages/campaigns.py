@@ -8,7 +8,8 @@ however much there is to forget.
 A slice is an index by bands (see stages.fingerprint): a lookup reads at most SHELF entries under
 each of a message's bands and compares at most CANDIDATES digests, whether ten or ten million are
 remembered. A digest is remembered for what is new: the first copy of a campaign, and copies unlike
-all before (below FAMILIAR), so that a campaign that changes by and by is followed.
+all before (below FAMILIAR), so that a campaign that changes by and by is followed; not where a
+CROWD of alike ones stands already, so that a flood of random variations does not fill the disk.
 
 One transaction covers a batch, in one file, so killing a process at any moment leaves all of it or
 nothing. WAL with synchronous=NORMAL: a power cut may cost the last seconds, never the file.
@@ -23,7 +24,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stages.fingerprint import Fingerprint, similarity
@@ -32,6 +33,7 @@ SLICES = 4
 SHELF = 16
 CANDIDATES = 32
 FAMILIAR = 0.9
+CROWD = 8
 BUSY_MS = 10_000
 
 _NAME = re.compile(r"(\d{1,12})-(\d{1,12})\.slice")
@@ -65,12 +67,19 @@ class Match:
         similarity: from 0 to 1.
         exact: whether it says the same.
         current: whether it stands in the current slice.
+        crowd: how many of the current slice's digests are as alike as asked for.
     """
 
     campaign: int
     similarity: float
     exact: bool
     current: bool
+    crowd: int
+
+    @property
+    def new(self) -> bool:
+        """Whether what was matched adds to what is remembered."""
+        return self.crowd < CROWD and not (self.current and self.similarity >= FAMILIAR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,18 +175,23 @@ class Campaigns:
             ),
         )
 
-    def nearest(self, seen: Fingerprint) -> Match | None:
-        """The most similar remembered digest among those that share a band, or None."""
+    def nearest(self, seen: Fingerprint, alike: float) -> Match | None:
+        """The most similar of the remembered digests, or None when none has a likeness of `alike`."""
         best: Match | None = None
+        crowd = 0
         for db in self._slices.values():
+            current = db is self._current
             for campaign, exact, sketch in _candidates(db, seen):
                 same = exact == seen.exact
                 likeness = 1.0 if same else similarity(sketch, seen.sketch)
+                if likeness < alike:
+                    continue
+                crowd += current
                 if best is None or (same, likeness) > (best.exact, best.similarity):
-                    best = Match(campaign, likeness, same, db is self._current)
-            if best and (best.exact or best.similarity >= FAMILIAR):
+                    best = Match(campaign, likeness, same, current, 0)
+            if best and best.similarity >= FAMILIAR:
                 break  # older slices have nothing better to say
-        return best
+        return replace(best, crowd=crowd) if best else None
 
     def learn(self, seen: Fingerprint, campaign: int) -> None:
         """Remember a digest as one of a campaign."""

@@ -21,7 +21,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from stages.campaigns import FAMILIAR, Campaigns, Sighting
+from stages.campaigns import Campaigns, Sighting
 from stages.fingerprint import Fingerprint, fingerprint
 from trap.config import Duration
 from trap.job import Job
@@ -101,11 +101,9 @@ class Dedup:
         known = self._campaigns.sighting(job.id, job.received_at)
         if known:
             return known
-        match = self._campaigns.nearest(seen)
-        if match and match.similarity < self._similarity:
-            match = None
+        match = self._campaigns.nearest(seen, self._similarity)
         campaign = match.campaign if match else seen.exact
-        if not (match and match.current and match.similarity >= FAMILIAR):
+        if match is None or match.new:
             self._campaigns.learn(seen, campaign)
         count, window_count = self._campaigns.count(campaign, now, self._window)
         sighting = Sighting(

@@ -118,6 +118,25 @@ def test_a_campaign_that_changes_by_and_by_is_followed(make: Callable[..., Dedup
     stage.close()
 
 
+def test_a_flood_of_random_variations_does_not_fill_the_disk(
+    make: Callable[..., Dedup], tmp_path: Path
+) -> None:
+    stage = make()
+    dice = random.Random(1)
+    text = LETTER.format("you").split()
+    for _ in range(100):
+        varied = text.copy()
+        for at in (3, 20):
+            varied[at] = "".join(dice.choices("abcdefgh", k=6))
+        stage.process(mail(" ".join(varied)))
+    stage.close()
+    (slice_,) = tmp_path.glob("*.slice")
+    db = sqlite3.connect(slice_)
+    assert db.execute("SELECT count(*) FROM digest").fetchone()[0] <= 12
+    assert db.execute("SELECT count FROM campaign").fetchall() == [(100,)]
+    db.close()
+
+
 @pytest.mark.parametrize(
     "message",
     [
