@@ -5,6 +5,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 
@@ -20,10 +21,10 @@ def need(*programs: str) -> str:
     for program in programs:
         if found := shutil.which(program, path=path):
             return found
-    lack(f"{' or '.join(programs)} is not installed")
+    return lack(f"{' or '.join(programs)} is not installed")
 
 
-def lack(reason: str) -> None:
+def lack(reason: str) -> NoReturn:
     """Skip because something is missing that CI must have."""
     if IN_CI:
         pytest.fail(reason)

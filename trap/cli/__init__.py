@@ -5,7 +5,7 @@ from typing import NoReturn
 import click
 
 from trap import __version__
-from trap.cli.base import Group, run
+from trap.cli.base import Group, execute
 
 COMMANDS = {
     "up": "trap.cli.run:up",
@@ -36,4 +36,4 @@ def spamtrap() -> None:
 
 def main() -> NoReturn:
     """Entry point."""
-    run(spamtrap)
+    execute(spamtrap)

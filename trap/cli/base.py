@@ -167,7 +167,7 @@ def fail(text: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def run(group: click.Group) -> NoReturn:
+def execute(group: click.Group) -> NoReturn:
     """Run the command line; every error becomes one line and an exit code."""
     try:
         code = group.main(standalone_mode=False)

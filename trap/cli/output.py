@@ -27,7 +27,7 @@ def console() -> Console:
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> Table:
     """A table; columns whose name begins with ">" hold numbers and are aligned to the right.
 
-    Cells are shown as they are, whatever is in them; give Text for colour.
+    Nothing in a cell can reach the terminal as a command; give Text for colour.
     """
     made = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, title=title or None)
     made.title_justify = "left"
@@ -35,8 +35,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
         number = column.startswith(">")
         made.add_column(column.lstrip(">"), justify="right" if number else "left", no_wrap=number)
     for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        made.add_row(*(cell if isinstance(cell, Text) else Text(lines(str(cell))) for cell in row))
     return made
+
+
+def lines(text: str) -> str:
+    """Text of any origin, line by line, without anything that a terminal would obey."""
+    return "\n".join(printable(line) for line in text.splitlines())
 
 
 def show(thing: Any) -> None:

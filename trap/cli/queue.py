@@ -10,7 +10,7 @@ from rich.text import Text
 
 from trap import fsio
 from trap.cli.base import App, Group, fail, pass_app
-from trap.cli.output import age, json_line, plain, show, size, table
+from trap.cli.output import age, json_line, lines, plain, show, size, table
 from trap.config import Duration
 from trap.configfile import ConfigError, nearest
 from trap.envelope import printable
@@ -138,12 +138,7 @@ def _show_job(job: Job, path: str) -> None:
         for key, value in note.items() if isinstance(note, dict) else [("", note)]:
             rows.append((f"{stage}: {key}", str(value) if key == "traceback" else _text(value)))
     show(table(("", ""), rows))
-    show(Text(printable_lines(job.message[:2000])))
-
-
-def printable_lines(message: bytes) -> str:
-    """Bytes as lines of text without anything a terminal would obey."""
-    return "\n".join(printable(line) for line in message.decode("utf-8", "surrogateescape").splitlines())
+    show(Text(lines(job.message[:2000].decode("utf-8", "surrogateescape"))))
 
 
 def _text(value: object) -> str:
