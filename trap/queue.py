@@ -199,13 +199,16 @@ class Queue:
 
     def ids(self) -> list[str]:
         """Ids of all jobs in the queue, waiting or claimed."""
-        # RACE: a job moves from new/ to work/ between two listings; so list new/ once more.
+        # RACE: a job moves from new/ to work/, or back, between two listings; so list new/ once
+        # more. (test_listing_meets_a_job_that_is_given_back)
         listed = [*fsio.names(self.new), *self._claimed(), *fsio.names(self.new)]
         return [split[0] for name in listed if (split := split_name(name))]
 
     def _claimed(self) -> Iterator[str]:
         for worker in fsio.names(self.work):
-            with suppress(FileNotFoundError):  # RACE: a worker that stops removes its directory
+            # RACE: a worker that stops removes its directory between our two listings.
+            # (test_listing_while_a_worker_stops)
+            with suppress(FileNotFoundError):
                 yield from fsio.names(f"{self.work}/{worker}")
 
     def find(self, job_id: str) -> str | None:
@@ -233,15 +236,17 @@ class Queue:
         """Give a bad job another three attempts.
 
         Raises:
-            FileNotFoundError: there is no such bad job.
+            FileNotFoundError: there is no such bad job; nothing is logged.
         """
-        self.spool.log.requeued(job_id, self.name, "by request", 0)
-        fsio.rename(f"{self.bad}/{job_id}.{attempt}", f"{self.new}/{job_id}.0")
+        with self.consumer() as consumer:
+            claim = consumer.take_bad(job_id, attempt)
+            self.spool.log.requeued(job_id, self.name, "by request", 0)
+            claim.give_back()
 
     def discard_bad(self, job_id: str, attempt: int, reason: str) -> None:
-        """Purge a bad job."""
-        self.spool.log.purged(job_id, self.name, reason)
-        fsio.unlink(f"{self.bad}/{job_id}.{attempt}")
+        """Purge a bad job; that it is gone already is what was asked for."""
+        with self.consumer() as consumer, suppress(FileNotFoundError):
+            consumer.take_bad(job_id, attempt).purge(reason)
 
 
 class Consumer:
@@ -284,6 +289,20 @@ class Consumer:
             return None
         self.held.add(split[0])
         return Claim(self, *split)
+
+    def take_bad(self, job_id: str, attempt: int) -> "Claim":
+        """Claim a job that was put aside, as if it had never failed.
+
+        Raises:
+            FileNotFoundError: there is none, or somebody else was faster.
+        """
+        fsio.rename(f"{self.queue.bad}/{job_id}.{attempt}", f"{self.lease.path}/{job_id}.0")
+        self.held.add(job_id)
+        return Claim(self, job_id, 0)
+
+    def first(self, name: str) -> None:
+        """Claim the waiting job of this file name before all others."""
+        self._list.append(name)
 
     def close(self) -> None:
         """End the lease. Claims that are still held become orphans, and are recovered."""
@@ -345,11 +364,11 @@ class Claim:
             return
         if notes is not None:
             spool.replace(self.path, self.job().encode(notes))
+        *branches, last = [f"{spool[name].new}/{self.id}.0" for name in to]
         spool.log.passed(self.id, queue.name, to, took, event)
-        name = f"{self.id}.0"
-        for branch in to[:-1]:
-            fsio.link(self.path, f"{spool[branch].new}/{name}", sync=spool.sync)
-        self._move(f"{spool[to[-1]].new}/{name}")
+        for target in branches:
+            fsio.link(self.path, target, sync=spool.sync)
+        self._move(last)
 
     def drop(self, reason: str, took: float = 0.0, notes: Mapping[str, Any] | None = None) -> None:
         """End the job by a stage's verdict: log, then unlink."""
@@ -367,9 +386,16 @@ class Claim:
         self.consumer.queue.spool.log.purged(self.id, self.consumer.queue.name, reason)
         self._end()
 
-    def give_back(self) -> None:
-        """Return the job to its queue, uncharged."""
-        self._move(f"{self.consumer.queue.new}/{self.id}.{self.attempt}")
+    def give_back(self, *, first: bool = False) -> None:
+        """Return the job to its queue, uncharged.
+
+        Args:
+            first: this worker's next claim is this job again, unless another worker is faster.
+        """
+        name = f"{self.id}.{self.attempt}"
+        self._move(f"{self.consumer.queue.new}/{name}")
+        if first:
+            self.consumer.first(name)
 
     def fail(self, reason: str, detail: str = "") -> bool:
         """Charge the job with a failed attempt: back into the queue, or to bad/ after the last.
@@ -401,6 +427,8 @@ class Claim:
 
     def _move(self, target: str) -> None:
         fsio.rename(self.path, target)
+        # After a fan-out both names may be one file's; then rename does nothing, says POSIX.
+        fsio.unlink(self.path)
         self.consumer.held.discard(self.id)
 
     def _end(self) -> None:
