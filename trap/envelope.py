@@ -14,8 +14,20 @@ def printable(text: str) -> str:
     """Return `text` with surrogates and control characters written as escapes, fit for any output."""
     if text.isascii() and text.isprintable():
         return text
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # surrogates that stand for no byte: JSON and MIME parsers make them
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def printable_all(thing: Any) -> Any:
+    """Return plain data with every string in it, map keys included, made printable."""
+    if isinstance(thing, str):
+        return printable(thing)
+    if isinstance(thing, dict):
+        return {printable(str(key)): printable_all(value) for key, value in thing.items()}
+    return [printable_all(item) for item in thing] if isinstance(thing, list | tuple) else thing
 
 
 class Rcpt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -20,10 +20,10 @@ from typing import Any
 import mailparser
 import msgpack
 
-from trap.envelope import Envelope
+from trap.envelope import Envelope, printable_all
 
 ID_DIGITS = 16
-NAME = re.compile(r"(\d{16}[0-9a-f]{8})\.(\d{1,4})")
+NAME = re.compile(r"([0-9]{16}[0-9a-f]{8})\.(0|[1-9][0-9]{0,3})")
 MAX_HEADER_BYTES = 1 << 20
 """Headers are searched no further than this, however long they are."""
 
@@ -58,7 +58,9 @@ class Headers:
 
     def __init__(self, message: bytes) -> None:
         head = message[:MAX_HEADER_BYTES]
-        if end := _HEADER_END.search(head):
+        if head.startswith((b"\n", b"\r\n")):
+            head = b""  # no header at all: what follows the empty line is text
+        elif end := _HEADER_END.search(head):
             head = head[: end.start() + 1]
         self._fields: dict[str, list[str]] = {}
         for name, value in _FIELD.findall(head):
@@ -124,7 +126,9 @@ class Job:
         Raises:
             CorruptJob: the bytes are not a job.
         """
-        unpacker = msgpack.Unpacker(max_buffer_size=len(data) or 1, unicode_errors="surrogateescape")
+        unpacker = msgpack.Unpacker(
+            max_buffer_size=len(data) or 1, unicode_errors="surrogateescape", strict_map_key=False
+        )
         unpacker.feed(data)
         try:
             envelope, notes, message = (
@@ -152,5 +156,9 @@ def encode(envelope: Envelope, notes: Mapping[str, Any], message: bytes) -> list
 
 
 def _pack(data: Mapping[str, Any]) -> bytes:
-    packed: bytes = msgpack.packb(data, unicode_errors="surrogateescape")
+    packed: bytes
+    try:
+        packed = msgpack.packb(data, unicode_errors="surrogateescape")
+    except UnicodeEncodeError:  # a stage noted text that no bytes stand for
+        packed = msgpack.packb(printable_all(data))
     return packed
