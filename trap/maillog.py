@@ -20,12 +20,10 @@ from typing import Any
 
 import msgspec
 
-from trap.envelope import Envelope, printable
+from trap.envelope import Envelope, printable, printable_all
 from trap.job import id_time
 
 CURRENT = "mail.log"
-ENDS = frozenset({"done", "dropped", "shed", "purged", "bad"})
-"""Events after which a job is no longer in the queue they name, nor in any that follows."""
 
 _encode = msgspec.json.Encoder(enc_hook=lambda thing: printable(str(thing))).encode
 
@@ -37,7 +35,8 @@ class MailLog:
         directory: where the log lives; made when it is not there.
 
     Attributes:
-        counts: events written by this process, by (event, queue, reason).
+        counts: events written by this process, by (event, queue, reason); the reason of failures,
+            which can be anything, is left empty.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -98,8 +97,11 @@ class MailLog:
         """It was purged, by command or by the nightly purge."""
         self._write("purged", job_id, queue, reason=reason, age=_age(job_id))
 
-    def rotate(self, limit: int) -> bool:
-        """Begin a new file when the current one is larger than `limit` bytes; whether that was done."""
+    def rotate(self, limit: int, above: int = 0) -> bool:
+        """Begin a new file when the current one is larger than `limit` bytes; whether that was done.
+
+        The finished one gets a number higher than `above` and than every one there is.
+        """
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -108,7 +110,7 @@ class MailLog:
             if not os.path.exists(self._path) or os.path.getsize(self._path) <= limit:
                 return False
             directory = Path(self._path).parent
-            number = max((sequence(path) for path in rotated(directory)), default=0) + 1
+            number = max([above, *map(sequence, rotated(directory))]) + 1
             os.rename(self._path, f"{self._path}.{number:08d}")
             return True
         finally:
@@ -126,7 +128,7 @@ class MailLog:
         try:
             line = _encode(record) + b"\n"
         except UnicodeEncodeError:  # a stage's note holds a client's bytes
-            line = _encode(_clean(record)) + b"\n"
+            line = _encode(printable_all(record)) + b"\n"
         fcntl.flock(self._lock, fcntl.LOCK_SH)
         try:
             self._follow()
@@ -139,7 +141,8 @@ class MailLog:
             self._torn = False
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
-        self.counts[event, queue, str(fields.get("reason", ""))] += 1
+        reason = "" if event in {"requeued", "bad"} else str(fields.get("reason", ""))
+        self.counts[event, queue, reason] += 1
 
     def _follow(self) -> None:
         """Open the log, and open it again when it was rotated under us."""
@@ -161,15 +164,6 @@ def rotated(directory: Path) -> list[Path]:
 def sequence(path: Path) -> int:
     """The number of a rotated file."""
     return int(path.name.rpartition(".")[2])
-
-
-def _clean(thing: Any) -> Any:
-    """`thing` with every string made printable."""
-    if isinstance(thing, str):
-        return printable(thing)
-    if isinstance(thing, dict):
-        return {printable(str(key)): _clean(value) for key, value in thing.items()}
-    return [_clean(item) for item in thing] if isinstance(thing, list | tuple) else thing
 
 
 def _age(job_id: str) -> float:
