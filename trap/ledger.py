@@ -7,11 +7,12 @@ carried on, so the ledger's size is that of what is open, however long the trap 
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -23,9 +24,9 @@ from trap.queue import BAD
 SETTLED = "settled.json"
 ARCHIVED = "archived"
 ECHO = 60.0
-"""Seconds by which the first events of a job may stand in a later file than its acceptance."""
+"""Seconds for which a job that has ended is kept, because a crash may make one of its lines come again."""
 _ENDS = frozenset({"done", "dropped", "shed", "purged"})
-_SALVAGE = b'{"t":'
+_BEGIN = re.compile(rb'\{"t":[0-9.]+,"e":"[^"]*","id":"')
 
 
 class Event(msgspec.Struct, gc=False):
@@ -42,6 +43,7 @@ class Event(msgspec.Struct, gc=False):
     took: float = 0.0
     size: int = 0
     ip: str = ""
+    tags: list[str] = []
     attempt: int = 0
     notes: dict[str, Any] = {}
 
@@ -52,19 +54,40 @@ _decode = msgspec.json.Decoder(Event).decode
 def events(path: Path, torn: Counter[str] | None = None) -> Iterator[Event]:
     """Every event of one file. Half lines, left by a full disk, are skipped and counted in `torn`."""
     with path.open("rb") as file:
-        for line in file:
+        yield from _lines(file, torn)
+
+
+def events_since(directory: Path, since: float) -> Iterator[Event]:
+    """Every event that is not older than `since` (seconds since the epoch), from all files of a log in use."""
+    read: set[int] = set()
+    while True:
+        count = len(read)
+        for path in [*rotated(directory), directory / CURRENT]:
             try:
-                yield _decode(line)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                if torn is not None and line.strip():
-                    torn["lines"] += 1
-                # Another process may have written its whole line behind the half one.
-                at = line.rfind(_SALVAGE)
-                if at > 0:
-                    try:
-                        yield _decode(line[at:])
-                    except msgspec.MsgspecError:
-                        continue
+                with path.open("rb") as file:
+                    info = os.fstat(file.fileno())
+                    if info.st_ino not in read and info.st_mtime >= since:
+                        read.add(info.st_ino)
+                        yield from (event for event in _lines(file) if event.t >= since)
+            except FileNotFoundError:
+                continue  # not begun, or settled and removed while we read
+        # RACE: the log was rotated between the listing and the last file, so that one was not read
+        # under any name; look again until nothing is new. (test_events_since_rotation)
+        if len(read) == count:
+            return
+
+
+def _lines(file: BinaryIO, torn: Counter[str] | None = None) -> Iterator[Event]:
+    for line in file:
+        try:
+            yield _decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            if torn is not None and line.strip():
+                torn["lines"] += 1
+            # Another process may have written its whole line behind the half one.
+            for begin in list(_BEGIN.finditer(line, 1))[-1:]:
+                with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                    yield _decode(line[begin.start() :])
 
 
 def recent(directory: Path, since: float, most: int = 2 << 20) -> Iterator[Event]:
@@ -87,8 +110,8 @@ def recent(directory: Path, since: float, most: int = 2 << 20) -> Iterator[Event
 class Way(msgspec.Struct, gc=False):
     """What the ledger knows of one job."""
 
-    tokens: list[str] = []
-    """Queues it should be in; "bad/queue" once it was put aside."""
+    tokens: dict[str, str] = {}
+    """Queues it should be in ("bad/queue" once it was put aside) -> the queue that passed it there."""
     ends: dict[str, tuple[str, str]] = {}
     """Where it ended: queue -> (event, reason)."""
     archived: bool = False
@@ -122,6 +145,7 @@ class Ledger:
         self.totals = totals or Totals()
         self.ways: dict[str, Way] = self.totals.open
         self.torn: Counter[str] = Counter()
+        self.latest = 0.0
 
     @classmethod
     def read(cls, directory: Path, branches: list[str]) -> "Ledger":
@@ -143,7 +167,7 @@ class Ledger:
                 if current.exists():
                     ledger.add(current)
             except FileNotFoundError:
-                continue  # RACE: settled and removed while we read; begin again
+                continue  # RACE: settled and removed while we read. (test_read_while_settling)
             # RACE: the log was rotated while we read, so the current file we read may be its
             # successor; begin again. (test_read_while_rotating)
             if [path for path in rotated(directory) if sequence(path) > totals.upto] == files:
@@ -164,37 +188,28 @@ class Ledger:
             # and never said 250. The job is real all the same.
             way = self.ways[event.id] = Way()
             if event.e == "accepted":
-                way.tokens.append(event.q)
-        way.last = event.t
+                way.tokens[event.q] = ""
+        way.last = max(way.last, event.t)
+        self.latest = max(self.latest, event.t)
         if event.e == "accepted":
             return
+        # A job that has an event here is here: what this queue promised to others before came to
+        # nothing, or in part, because of a crash or a full spool between the word and the deed.
+        here = {event.q, f"{BAD}/{event.q}"}
+        way.tokens = {
+            place: origin for place, origin in way.tokens.items() if origin != event.q and place not in here
+        }
         if event.e == "requeued":
-            self._leave(way, f"{BAD}/{event.q}")
-            self._enter(way, event.q)
+            way.tokens[event.q] = ""
             way.ends.pop(event.q, None)
         elif event.e == BAD:
-            self._leave(way, event.q)
-            self._enter(way, f"{BAD}/{event.q}")
+            way.tokens[f"{BAD}/{event.q}"] = ""
         elif event.e in _ENDS:
-            self._leave(way, event.q)
-            self._leave(way, f"{BAD}/{event.q}")
             way.ends[event.q] = (event.e, event.reason)
             way.archived |= event.did == ARCHIVED
         else:
-            self._leave(way, event.q)
-            for queue in event.to:
-                self._enter(way, queue)
+            way.tokens.update(dict.fromkeys(event.to, event.q))
             way.archived |= event.e == ARCHIVED
-
-    @staticmethod
-    def _leave(way: Way, queue: str) -> None:
-        if queue in way.tokens:
-            way.tokens.remove(queue)
-
-    @staticmethod
-    def _enter(way: Way, queue: str) -> None:
-        if queue not in way.tokens:
-            way.tokens.append(queue)
 
     def in_branch(self, place: str) -> bool:
         """Whether a queue, or what was put aside from it, belongs to a branch."""
@@ -208,8 +223,10 @@ class Ledger:
         return ended(*ends[-1]) if ends else "done"
 
     def settle(self) -> None:
-        """Shrink every job whose way has ended to totals."""
-        for job_id in [job_id for job_id, way in self.ways.items() if not way.tokens]:
+        """Shrink every job whose way ended well before the latest event to totals."""
+        horizon = self.totals.horizon = max(self.totals.horizon, self.latest - ECHO)
+        ripe = [job_id for job_id, way in self.ways.items() if not way.tokens and way.last < horizon]
+        for job_id in ripe:
             way = self.ways.pop(job_id)
             count(self.totals.trunk, self.trunk_end(way))
             for queue, end in way.ends.items():
@@ -233,20 +250,19 @@ def settle(log: MailLog, directory: Path, branches: list[str], limit: int, keep:
     Returns:
         Whether the log was rotated.
     """
-    if not log.rotate(limit):
+    settled = directory / SETTLED
+    totals = msgspec.json.decode(settled.read_bytes(), type=Totals) if settled.exists() else Totals()
+    if not log.rotate(limit, totals.upto):
         return False
     files = rotated(directory)
     # The newest finished file waits for the next time: a job's last event and the echo of a crash
     # a moment later are then in one reading.
     ripe = files[:-1]
-    settled = directory / SETTLED
-    totals = msgspec.json.decode(settled.read_bytes(), type=Totals) if settled.exists() else Totals()
     ledger = Ledger(branches, totals)
     for path in ripe:
         if sequence(path) > totals.upto:
             ledger.add(path)
             totals.upto = sequence(path)
-            totals.horizon = max(totals.horizon, path.stat().st_mtime - ECHO)
     ledger.settle()
     replace_file(settled, msgspec.json.encode(totals))
     for path in ripe[: max(0, len(files) - keep)]:
