@@ -6,7 +6,8 @@ gone once it has fired. A busy worker has no watch and pays nothing, whatever ar
 """
 
 import os
-import threading
+import select
+from contextlib import suppress
 
 from watchdog.observers.inotify_c import (
     CallbackId,
@@ -18,7 +19,6 @@ from watchdog.observers.inotify_c import (
 )
 
 _MASK = Mask(InotifyConstants.IN_MOVED_TO | InotifyConstants.IN_CREATE | InotifyConstants.IN_ONESHOT)
-_ID = CallbackId(0)
 
 
 class Wake:
@@ -34,7 +34,8 @@ class Wake:
         self._directory = os.fsencode(directory)
         self._inotify = InotifyFD.get_instance()
         self._armed = False
-        self._event = threading.Event()
+        # Not a threading.Event: its lock would deadlock a signal handler that interrupts a wait.
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.events = 0
         """Events the kernel sent in all."""
 
@@ -44,16 +45,20 @@ class Wake:
         # arm, look again, wait. (test_arrival_between_look_and_watch)
         if not self._armed:
             self._armed = True
-            self._event.clear()
-            self._inotify.add_callback(self._directory, _MASK, self, _ID)
+            self._inotify.add_callback(self._directory, _MASK, self, CallbackId(id(self)))
 
     def wait(self, timeout: float) -> bool:
         """Sleep until something arrives or `poke` is called; False when `timeout` seconds passed first."""
-        return self._event.wait(timeout)
+        bell = select.poll()
+        bell.register(self._bell, select.POLLIN)
+        rung = bool(bell.poll(timeout * 1000))
+        with suppress(BlockingIOError):  # nothing rang
+            os.eventfd_read(self._bell)
+        return rung
 
     def poke(self) -> None:
-        """End the wait from a signal handler or another thread."""
-        self._event.set()
+        """End the wait, or the next one, from a signal handler or another thread."""
+        os.eventfd_write(self._bell, 1)
 
     def on_event(self, event: InotifyEvent) -> None:
         """Called by watchdog's thread with the one event."""
@@ -62,8 +67,8 @@ class Wake:
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
         """Called by watchdog's thread once the kernel has removed the fired watch."""
         self._armed = False
-        self._event.set()
+        self.poke()
 
     def on_queue_overflow(self) -> None:
         """Called by watchdog's thread when events were lost: look."""
-        self._event.set()
+        self.poke()
