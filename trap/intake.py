@@ -53,7 +53,9 @@ class Intake:
         if now - self._looked >= _ROOM_EVERY:
             self._looked = now
             space = fsio.space(self._spool.root)
-            inodes = _INODES if self._reserve.share is None else self._reserve.of(space.inodes_total)
+            inodes = self._reserve.of(space.inodes_total)
+            if self._reserve.share is None:  # bytes were meant
+                inodes = min(inodes, _INODES, space.inodes_total // 20)
             self._room = space.bytes_free >= self._reserve.of(space.bytes_total) and (
                 not space.inodes_total or space.inodes_free >= inodes
             )

@@ -115,9 +115,10 @@ def _located(listener: Listener, sock: socket.socket) -> Listener:
 def _bound(listener: Listener, user: pwd.struct_passwd | None) -> tuple[socket.socket, Listener]:
     try:
         sock = _unix(listener.unix, user) if listener.unix else _tcp(listener.host, listener.port)
-    except OSError as error:
-        code = os.EX_NOPERM if error.errno in {errno.EACCES, errno.EPERM} else os.EX_UNAVAILABLE
-        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that can't be one
+        number = getattr(error, "errno", None) or 0
+        code = os.EX_NOPERM if number in {errno.EACCES, errno.EPERM} else os.EX_UNAVAILABLE
+        why = os.strerror(number) if number > 0 else str(error)  # the resolver's are below 0
         raise StartError(f"can't listen on {listener.unix or listener.label}: {why}", code) from None
     return sock, _located(listener, sock)
 

@@ -18,6 +18,7 @@ import signal
 import socket
 import ssl
 import sys
+from contextlib import ExitStack, closing
 
 import uvloop
 
@@ -41,24 +42,23 @@ def run(config: Config) -> int:
         The exit code.
     """
     logging.basicConfig(level=logging.WARNING, format="sink: %(message)s")
-    try:
-        sockets, tls, spool, intake = _start(config)
-    except StartError as error:
-        print(f"sink: {error}", file=sys.stderr, flush=True)
-        return error.code
-    try:
+    with ExitStack() as stack:
+        try:
+            sockets, tls, intake = _start(config, stack)
+        except StartError as error:
+            print(f"sink: {error}", file=sys.stderr, flush=True)
+            return error.code
         uvloop.run(_serve(sockets, tls, intake))
-    finally:
-        intake.close()
-        spool.close()
     return os.EX_OK
 
 
-def _start(config: Config) -> tuple[Listening, ssl.SSLContext | None, Spool, Intake]:
-    """Everything that needs root, then no more root, then the rest."""
+def _start(config: Config, stack: ExitStack) -> tuple[Listening, ssl.SSLContext | None, Intake]:
+    """Everything that needs root, then no more root, then the rest; `stack` will close it."""
     user = find_user(config.user)
     owner = (user.pw_uid, user.pw_gid) if user else None
     sockets = open_sockets(config.listen, user)
+    for sock, _ in sockets:
+        stack.enter_context(sock)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -71,8 +71,8 @@ def _start(config: Config) -> tuple[Listening, ssl.SSLContext | None, Spool, Int
         if user:
             become(user)
         doing = "open the spool"
-        spool = Spool.open(config)
-        return sockets, tls, spool, Intake(config, spool)
+        spool = stack.enter_context(closing(Spool.open(config)))
+        return sockets, tls, stack.enter_context(closing(Intake(config, spool)))
     except OSError as error:
         code = os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_CANTCREAT
         raise StartError(f"can't {doing}: {error}", code) from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MBOX_LINE = b"From "
-_MBOX_START = re.compile(rb"(?:\A|\n\r?\n)From [^\n]*\n")
+_MBOX_START = re.compile(rb"(?:\AFrom |\n\r?\nFrom (?=[^\n]*\d:\d\d))[^\n]*\n")
 _MBOX_SENDER = re.compile(r"From (\S+@\S+)")
 
 
@@ -76,7 +76,7 @@ def _is_mbox(path: Path) -> bool:
 
 
 def _mbox(path: Path) -> Iterator[Letter]:
-    """The messages of a mbox: each begins with a From line after an empty line (RFC 4155)."""
+    """The messages of a mbox: each begins with a dated From line after an empty line (RFC 4155)."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as box:
         last: re.Match[bytes] | None = None
         for match in _MBOX_START.finditer(box):
