@@ -48,13 +48,22 @@ class Breaker:
 
     def __init__(self) -> None:
         self.failures = 0
+        self.tripped = 0.0
         self.until = 0.0
 
-    def trip(self) -> float:
-        """Note a failure; returns how long the backend is left alone, in seconds."""
+    def trip(self, asked: float) -> float:
+        """Note that what was asked at `asked` (monotonic clock) failed.
+
+        Returns:
+            How long the backend is left alone, in seconds; 0 when it was asked before the last
+            failure was known: many jobs in flight count as one.
+        """
+        now = time.monotonic()
+        if asked < self.tripped:
+            return 0.0
         pause = BACKOFF[min(self.failures, len(BACKOFF) - 1)]
         self.failures += 1
-        self.until = time.monotonic() + pause
+        self.tripped, self.until = now, now + pause
         return pause
 
     def reset(self) -> bool:
@@ -101,12 +110,14 @@ class Worker:
     def run(self) -> None:
         """Work until stopped."""
         self.queue.recover()
-        with self.queue.consumer() as consumer:
-            if self._async:
-                asyncio.run(self._run_async(consumer))
-            else:
-                self._run(consumer)
-        faulthandler.cancel_dump_traceback_later()
+        try:
+            with self.queue.consumer() as consumer:
+                if self._async:
+                    asyncio.run(self._run_async(consumer))
+                else:
+                    self._run(consumer)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
         if close := getattr(self.stage, "close", None):
             close()
 
@@ -139,7 +150,7 @@ class Worker:
         claims: list[Claim] = []
         while len(claims) < limit and (claim := consumer.claim()):
             if claim.attempt and claims:
-                claim.give_back()  # it failed before: alone, next time round
+                claim.give_back(first=True)  # it failed before: alone, next time round
                 break
             claims.append(claim)
             if claim.attempt:
@@ -155,21 +166,24 @@ class Worker:
             for claim, _ in held:
                 self._pass_unjudged(claim, "backend away")
             return
-        start = time.perf_counter()
+        start = time.monotonic()
         try:
             with _deadline(self.settings.deadline * len(held)):
                 verdicts = self._ask([job for _, job in held])
         except Unavailable as error:
-            self._unavailable([claim for claim, _ in held], error)
+            self._unavailable([claim for claim, _ in held], error, start)
         except Exception as error:  # a stage may raise anything: that is its job's fault, not ours
             if len(held) == 1:
                 self._failed(held[0][0], error)
             else:
                 for claim, _ in held:  # one of them did it: ask about each alone
-                    self._judge([claim])
+                    if self._pause():
+                        claim.give_back()
+                    else:
+                        self._judge([claim])
         else:
             self._available()
-            took = (time.perf_counter() - start) / len(held)
+            took = (time.monotonic() - start) / len(held)
             for (claim, _), verdict in zip(held, verdicts, strict=True):
                 self._obey(claim, verdict, took)
 
@@ -194,10 +208,15 @@ class Worker:
             elif pause := self._pause():
                 await asyncio.sleep(pause)
             elif claims := self._claim_batch(consumer) or self._look_again(consumer):
+                suspect = claims[0].attempt > 0
+                if suspect and flying:
+                    claims[0].give_back(first=True)
+                    await asyncio.wait(flying)
+                    continue
                 task = asyncio.create_task(self._judge_async(claims[0]))
                 flying.add(task)
                 task.add_done_callback(flying.discard)
-                await asyncio.sleep(0)
+                await asyncio.wait({task}, timeout=None if suspect else 0)
             else:
                 await loop.run_in_executor(None, self.wake.wait, TICK)
         if flying:
@@ -210,57 +229,62 @@ class Worker:
         if self._passes_unasked():
             self._pass_unjudged(claim, "backend away")
             return
-        start = time.perf_counter()
+        start = time.monotonic()
         try:
             async with asyncio.timeout(self.settings.deadline) as limit:
                 verdict = await self.stage.process(job)
         except Unavailable as error:
-            self._unavailable([claim], error)
-        except Exception as error:  # as above
+            self._unavailable([claim], error, start)
+        except (Exception, asyncio.CancelledError) as error:  # as above; we cancel nothing ourselves
             self._failed(claim, DeadlineExceeded("took too long") if limit.expired() else error)
         else:
             self._available()
-            self._obey(claim, verdict, time.perf_counter() - start)
+            self._obey(claim, verdict, time.monotonic() - start)
 
     # -- what becomes of a job --------------------------------------------------------------------
 
     def _read(self, claim: Claim) -> Job | None:
         try:
             return claim.job()
-        except CorruptJob as error:
-            log.error("job %s is unreadable, put into bad/: %s", claim.id, error)
-            claim.condemn(f"unreadable: {error}")
+        except (CorruptJob, OSError) as error:
+            with self._own_trouble(claim):
+                if isinstance(error, OSError):
+                    raise
+                log.error("job %s is unreadable, put into bad/: %s", claim.id, error)
+                claim.condemn(f"unreadable: {error}")
             return None
 
     def _obey(self, claim: Claim, verdict: Verdict, took: float) -> None:
-        with self._own_trouble(claim):
-            match verdict:
-                case Pass(notes=notes, to=to):
-                    self._pass_on(claim, notes, [to] if to else self.next, took)
-                case Drop(reason=reason, notes=notes):
-                    claim.drop(reason, took, notes)
-                case _:
-                    self._failed(claim, TypeError(f"process returned {verdict!r}, not Pass or Drop"))
+        try:
+            with self._own_trouble(claim):
+                match verdict:
+                    case Pass(notes=notes, to=to):
+                        self._pass_on(claim, notes, [to] if to else self.next, took, self.event)
+                    case Drop(reason=reason, notes=notes):
+                        claim.drop(reason, took, notes)
+                    case _:
+                        raise TypeError(f"process returned {verdict!r}, not Pass or Drop")
+        except Exception as error:  # a verdict may hold anything, and what can't be written down too
+            self._failed(claim, error)
 
-    def _pass_on(self, claim: Claim, notes: dict[str, Any], to: list[str], took: float) -> None:
-        unknown = [name for name in to if name not in self.spool]
-        if unknown:
-            self._failed(claim, ValueError(f"no queue {unknown[0]!r} to pass to"))
-        else:
-            claim.forward(to, {**claim.job().notes, self.name: notes} if notes else None, took, self.event)
+    def _pass_on(self, claim: Claim, notes: dict[str, Any], to: list[str], took: float, event: str) -> None:
+        for name in to:
+            if name not in self.spool:
+                raise ValueError(f"no queue {name!r} to pass to")
+        claim.forward(to, {**claim.job().notes, self.name: notes} if notes else None, took, event)
 
-    def _failed(self, claim: Claim, error: Exception) -> None:
+    def _failed(self, claim: Claim, error: BaseException) -> None:
         reason = f"{type(error).__name__}: {error}"
         detail = "".join(traceback.format_exception(error))
         with self._own_trouble(claim):
             bad = claim.fail(reason, detail)
             log.warning("job %s %s: %s", claim.id, "is bad" if bad else "failed", reason)
 
-    def _unavailable(self, claims: list[Claim], error: Unavailable) -> None:
-        pause = self.breaker.trip()
-        if self.breaker.failures == 1:
-            log.warning("unavailable, jobs %s: %s", "pass" if self._pass_while_away else "wait", error)
-        log.debug("left alone for %g s", pause)
+    def _unavailable(self, claims: list[Claim], error: Unavailable, asked: float) -> None:
+        if pause := self.breaker.trip(asked):
+            if self.breaker.failures == 1:
+                log.warning("unavailable, jobs %s: %s", "pass" if self._pass_while_away else "wait", error)
+            log.debug("left alone for %g s", pause)
         for claim in claims:
             if self._pass_while_away:
                 self._pass_unjudged(claim, str(error))
@@ -273,7 +297,7 @@ class Worker:
 
     def _pass_unjudged(self, claim: Claim, why: str) -> None:
         with self._own_trouble(claim):
-            self._pass_on(claim, {"unjudged": why}, self.next, 0.0)
+            self._pass_on(claim, {"unjudged": why}, self.next, 0.0, "passed")
 
     def _passes_unasked(self) -> bool:
         return self._pass_while_away and self.breaker.remaining > 0
@@ -284,7 +308,7 @@ class Worker:
         try:
             yield
         except OSError as error:
-            log.error("%s; waiting %g s", error, self.trouble.trip())
+            log.error("%s; waiting %g s", error, self.trouble.trip(time.monotonic()))
             with suppress(FileNotFoundError):
                 claim.give_back()
         else:
