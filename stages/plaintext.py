@@ -30,6 +30,7 @@ MAX_HASHED = 1 << 20
 """Bytes of one part that go into its hash."""
 
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
+_FIELD = re.compile(rb"[!-9;-~]+[ \t]*:|>?From ")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
 _TYPE = re.compile(rb"^content-type[ \t]*:(.*)", re.I | re.M)
 _ENCODING = re.compile(rb"^content-transfer-encoding[ \t]*:[ \t]*([\w-]+)", re.I | re.M)
@@ -137,9 +138,8 @@ def _leaves(raw: bytes, start: int, stop: int, depth: int) -> Iterator[_Leaf]:
 
 def _split(raw: bytes, start: int, stop: int) -> tuple[bytes, int]:
     """The unfolded header of an entity, and where its body begins."""
-    for blank in (b"\r\n", b"\n"):
-        if raw.startswith(blank, start, stop):
-            return b"", start + len(blank)
+    if not _FIELD.match(raw, start, stop):
+        return b"", start  # an empty line, or someone who forgot the header
     limit = min(stop, start + MAX_HEADER)
     if end := _HEADER_END.search(raw, start, limit):
         return _FOLD.sub(b" ", raw[start : end.start()]), end.end()

@@ -54,6 +54,11 @@ def test_html_is_recognised_without_being_declared() -> None:
     assert text(b"Content-Type: text/html\r\n\r\na <b title='>c") == ["a", "c"]
 
 
+def test_a_header_may_be_missing() -> None:
+    assert text(b"just words\r\n\r\nand more") == ["just", "words", "and", "more"]
+    assert text(b"From me Mon Jan 1\nSubject: an mbox\n\nbody") == ["body"]
+
+
 def test_an_attached_message_is_read() -> None:
     assert text(b"Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\ninner") == ["inner"]
 
@@ -64,7 +69,7 @@ def test_a_multipart_without_its_boundary_is_text() -> None:
 
 
 def test_nothing_is_nothing() -> None:
-    for message in (b"", b"\r\n", b"Subject: only headers\r\n", b"Subject: x\r\n\r\n"):
+    for message in (b"", b"\r\n", b"Subject: only headers\r\n", b"Subject: no end", b"Subject: x\r\n\r\n"):
         assert text(message) == []
 
 
