@@ -26,6 +26,8 @@ LOOK = 0.1
 STEADY = 5.0
 """A child that lived this many seconds counts as well again."""
 _PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_KILLED_PAUSE = 1.0
+"""Longest pause before a child that was killed by a signal is started again: it is hardly its own fault."""
 _FOR_PEOPLE = frozenset({os.EX_USAGE, os.EX_NOUSER, os.EX_NOPERM, os.EX_CONFIG})
 _PR_SET_PDEATHSIG = 1
 
@@ -72,7 +74,8 @@ class Child:
         self.process = None
         lived = time.monotonic() - self.started
         self.failures = 0 if lived > STEADY else self.failures + 1
-        self.due = time.monotonic() + _PAUSES[min(self.failures, len(_PAUSES) - 1)]
+        pause = _PAUSES[min(self.failures, len(_PAUSES) - 1)]
+        self.due = time.monotonic() + (min(pause, _KILLED_PAUSE) if code < 0 else pause)
         return code
 
 

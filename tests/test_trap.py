@@ -1,0 +1,150 @@
+"""The whole trap, from port to archive: on real mail, and with every process killed at random moments."""
+
+import hashlib
+import json
+import smtplib
+import subprocess
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from support import eventually
+from trapkit import Trap, digests, hurt
+
+MESSAGES = {
+    "plain.eml": b"From: a@example.org\r\nTo: t@trap.example\r\nSubject: plain words\r\n\r\nOne line.\r\n",
+    "no-newline.eml": b"Subject: cut\r\n\r\nno newline at the end",
+    "bare-lf.eml": b"Subject: bare\nFrom: b@example.org\n\n.\n..dots\n.\nand more\n",
+    "bare-cr.eml": b"Subject: cr\r\n\r\none\rtwo\r\r\nthree\r\n",
+    "nul.eml": b"Subject: nul\r\n\r\nbefore\x00after\r\n",
+    "eight-bit.eml": "Subject: Grüße aus der Falle\r\n\r\nSchöne Grüße\r\n".encode("latin-1"),
+    "long-line.eml": b"Subject: long\r\n\r\n" + b"x" * 100_000 + b"\r\n",
+    "empty.eml": b"\r\n",
+}
+
+
+@pytest.fixture
+def trap(tmp_path: Path) -> Iterator[Trap]:
+    """A running trap with the built-in stages; its audit must balance whatever the test did to it."""
+    trap = Trap(tmp_path)
+    trap.start()
+    yield trap
+    trap.stop()
+    account = trap.json("audit")
+    assert account["balanced"], account
+    assert not account["missing"]
+
+
+@pytest.fixture
+def mail(tmp_path: Path) -> Path:
+    """A folder of messages of our own."""
+    folder = tmp_path / "mail"
+    folder.mkdir()
+    for name, message in MESSAGES.items():
+        (folder / name).write_bytes(message)
+    return folder
+
+
+@pytest.fixture
+def sample(corpus: Path, tmp_path: Path) -> Path:
+    """Every twentieth message of the corpus, as links."""
+    folder = tmp_path / "sample"
+    folder.mkdir()
+    for at, file in enumerate(sorted(corpus.glob("*/*.eml"))):
+        if at % 20 == 0:
+            (folder / file.name).symlink_to(file)
+    return folder
+
+
+def replay(trap: Trap, folder: Path, connections: int = 10) -> "subprocess.Popen[str]":
+    line = trap.command(
+        "replay", str(folder), "--to", f"127.0.0.1:{trap.port}", "--connections", str(connections)
+    )
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_from_port_to_archive(trap: Trap, mail: Path) -> None:
+    sent = replay(trap, mail)
+    out, _ = sent.communicate(timeout=60)
+    assert sent.returncode == 0, out
+    trap.settled()
+    status = trap.json("status")
+    assert status["accepted"] == len(MESSAGES)
+    assert status["archived"] + sum(status["drops"].values()) == len(MESSAGES)
+    rows = trap.archived()
+    for message in MESSAGES.values():
+        row = rows[hashlib.sha256(message).hexdigest()]
+        assert row["size"] == len(message)
+        raw = subprocess.run(
+            trap.command("archive", "show", row["id"], "--raw"), capture_output=True, check=True
+        )
+        assert raw.stdout == message
+    trap.run("archive", "verify")
+
+
+def test_the_archive_is_searched_by_word_sender_and_date(trap: Trap, mail: Path) -> None:
+    with smtplib.SMTP("127.0.0.1", trap.port) as client:
+        client.sendmail("wizard@example.org", ["trap@example.com"], MESSAGES["plain.eml"])
+    trap.settled()
+    [row] = [json.loads(line) for line in trap.run("archive", "ls", "--json").splitlines()]
+    day = time.strftime("%Y-%m-%d", time.gmtime(row["received_at"]))
+    assert row["mail_from"] == "wizard@example.org"
+    assert row["rcpt_tos"] == ["trap@example.com"]
+    assert row["client_ip"] == "127.0.0.1"
+    assert row["subject"] == "plain words"
+    assert {"id", "sha256", "received_at", "helo", "campaign"} <= set(row)
+    for query in ("line", "subject:plain", "from:wizard@example.org", f"date:{day}..", "ip:127.0.0.1"):
+        assert row["id"] in trap.run("archive", "search", query, "--json"), query
+    assert row["id"] not in trap.run("archive", "search", "absent", "--json")
+    assert row["id"] not in trap.run("archive", "search", "date:..2001-01-01", "--json")
+
+
+def test_a_stop_finishes_what_is_in_hand(trap: Trap, mail: Path) -> None:
+    sent = replay(trap, mail)
+    sent.communicate(timeout=60)
+    assert trap.stop() == 0
+    status = trap.json("status")
+    assert not any(queue["claimed"] or queue["workers"] for queue in status["queues"])
+    trap.start()
+    trap.settled()
+    assert trap.json("status")["accepted"] == len(MESSAGES)
+
+
+def test_real_mail_with_every_process_killed(trap: Trap, sample: Path) -> None:
+    files = sorted(sample.iterdir())
+    sent = replay(trap, sample)
+    killed = hurt(trap, sent, rounds=3, pause=0.15)
+    out, _ = sent.communicate(timeout=300)
+    assert sent.returncode == 0, out
+    assert len(killed) >= 7
+    trap.settled()
+    account = trap.json("audit")
+    assert account["balanced"], account
+    assert account["accepted"] >= len(files), "a message whose 250 was lost comes twice, never not at all"
+    assert account["accepted"] == account["archived"] + sum(account["dropped"].values()) + account["bad"]
+    trap.run("archive", "verify")
+    rows = trap.archived()
+    assert len(rows) <= account["archived"]
+    assert set(rows) <= digests(files)
+
+
+def test_the_supervisor_killed_and_started_again(trap: Trap, sample: Path) -> None:
+    sent = replay(trap, sample)
+    for _ in range(2):
+        eventually(lambda: trap.json("status")["accepted"] > 20)
+        assert trap.process is not None
+        children = [Path(f"/proc/{pid}") for pid in trap.children()]
+        trap.kill(trap.process.pid)
+        trap.process.wait(10)
+        eventually(partial(_gone, children), 60, "the children stopped")
+        trap.start()
+    out, _ = sent.communicate(timeout=300)
+    assert sent.returncode == 0, out
+    trap.settled()
+    assert trap.json("audit")["accepted"] >= len(list(sample.iterdir()))
+
+
+def _gone(processes: list[Path]) -> bool:
+    return not any(process.exists() for process in processes)

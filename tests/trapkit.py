@@ -1,0 +1,136 @@
+"""A whole trap for tests: `spamtrap up` in a directory, with ways to hurt it."""
+
+import hashlib
+import json
+import os
+import signal
+import smtplib
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from support import eventually, free_port
+
+
+class Trap:
+    """A trap that runs below a directory.
+
+    Args:
+        directory: everything is kept there.
+        settings: content of its spamtrap.yaml.
+    """
+
+    def __init__(self, directory: Path, settings: str = "") -> None:
+        self.directory = directory
+        self.port = free_port()
+        (directory / "spamtrap.yaml").write_text(settings or "{}\n")
+        self.log = directory / "up.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self, *arguments: str) -> list[str]:
+        """A `spamtrap` command line for this trap."""
+        return [sys.executable, "-m", "trap", "--dir", str(self.directory), *arguments]
+
+    def run(self, *arguments: str, code: int | None = 0, timeout: float = 120) -> str:
+        """Run a command and return its output."""
+        done = subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, timeout=timeout, check=False
+        )
+        assert code is None or done.returncode == code, (
+            f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        return done.stdout
+
+    def json(self, *arguments: str, code: int | None = 0) -> Any:
+        """Run a command with --json and return what it printed."""
+        return json.loads(self.run(*arguments, "--json", code=code))
+
+    def start(self) -> None:
+        """Run it, and wait until it greets."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command("up", "--listen", f"127.0.0.1:{self.port}"), stdout=log, stderr=log
+            )
+        self.greets()
+
+    def greets(self) -> None:
+        """Wait until the sink answers."""
+
+        def answered() -> bool:
+            try:
+                smtplib.SMTP("127.0.0.1", self.port, timeout=5).quit()
+            except (OSError, smtplib.SMTPException):
+                return False
+            return True
+
+        eventually(answered, 30, f"an answer on port {self.port}; {self.log.read_text()[-2000:]}")
+
+    def stop(self) -> int:
+        """Stop it as Ctrl-C does; returns its exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(90)
+
+    def children(self) -> dict[int, str]:
+        """The processes it runs: pid -> the command's words."""
+        assert self.process is not None
+        pid = self.process.pid
+        try:
+            text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        except FileNotFoundError:
+            return {}
+        found = {}
+        for child in map(int, text.split()):
+            try:
+                words = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
+            except FileNotFoundError:
+                continue
+            found[child] = " ".join(words[words.index(str(self.directory)) + 1 :]) if len(words) > 5 else ""
+        return found
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL one of its processes."""
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+    def settled(self, seconds: float = 120) -> None:
+        """Wait until every queue is empty."""
+
+        def empty() -> bool:
+            return not any(q["waiting"] or q["claimed"] for q in self.json("status")["queues"])
+
+        eventually(empty, seconds, "every queue is empty")
+
+    def archived(self) -> dict[str, dict[str, Any]]:
+        """What is in the archive: sha256 -> row."""
+        lines = self.run("archive", "ls", "--json", "--limit", "1000000").splitlines()
+        return {row["sha256"]: row for row in map(json.loads, lines)}
+
+
+def digests(files: list[Path]) -> set[str]:
+    """sha256 of each file."""
+    return {hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def hurt(trap: Trap, replay: "subprocess.Popen[str]", rounds: int, pause: float) -> dict[str, int]:
+    """SIGKILL every process of the trap `rounds` times while something is replayed to it.
+
+    Returns:
+        How often each was killed, by its command.
+    """
+    killed: dict[str, int] = {}
+    end = time.monotonic() + 300
+    while time.monotonic() < end and (not killed or min(killed.values()) < rounds):
+        for pid, name in trap.children().items():
+            if killed.get(name, 0) < rounds:
+                trap.kill(pid)
+                killed[name] = killed.get(name, 0) + 1
+                time.sleep(pause)
+        if replay.poll() is not None and min(killed.values(), default=0) >= rounds:
+            break
+        time.sleep(pause)
+    return killed
