@@ -4,7 +4,7 @@
 
 Fills a state directory with random digests, spread over its slices as a steady stream would, and
 then judges messages of our own making: all new, then a near-copy of each. --long adds ten million
-digests: about 8 GB in the directory for temporary files and ten minutes to fill.
+digests: about 6 GB in the directory for temporary files and ten minutes to fill.
 """
 
 import argparse
