@@ -4,6 +4,7 @@ What a setting means stands beside it here and, for people, in deploy/spamtrap.y
 file, its errors with their lines, lives in trap/configfile.py.
 """
 
+import math
 import os
 import re
 import socket
@@ -28,6 +29,8 @@ class Duration(float):
             if not match:
                 raise ValueError(f"{value!r} is not a time span; write it like 90s, 15m, 24h or 7d")
             value = float(match[1]) * _SECONDS[match[2] or "s"]
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{value!r} is not a time span: it should be 0 or more")
         return super().__new__(cls, value)
 
 
@@ -41,6 +44,8 @@ class Size(int):
             if not match:
                 raise ValueError(f"{value!r} is not a size; write it like 500kB, 30MB or 2GB")
             value = int(float(match[1]) * 1024 ** _POWER[match[2].lower()])
+        if value < 0:
+            raise ValueError(f"{value!r} is not a size: it should be 0 or more")
         return super().__new__(cls, value)
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import cronsim
 import msgspec
@@ -67,7 +67,7 @@ class Source:
             mark = error.problem_mark or error.context_mark
             self.lines[()] = mark.line + 1 if mark else 1
             raise self.error((), f"not YAML: {error.problem or error.context}") from None
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             raise self.error((), f"not YAML: {' '.join(str(error).split())}") from None
 
     def error(self, where: Where, text: str) -> ConfigError:
@@ -83,7 +83,10 @@ class Source:
         if isinstance(node, yaml.MappingNode):
             made: dict[Any, Any] = {}
             for key_node, value_node in node.value:
-                key = yaml.SafeLoader("").construct_object(key_node, deep=True)
+                key = self._plain(key_node, (*where, "")) if isinstance(key_node, yaml.ScalarNode) else None
+                if not isinstance(key, str):
+                    self.lines[where] = key_node.start_mark.line + 1
+                    raise self.error(where, "a name should be text; write it in quotes")
                 at = (*where, key)
                 self.lines[at] = key_node.start_mark.line + 1
                 if key in made:
@@ -92,7 +95,10 @@ class Source:
             return made
         if isinstance(node, yaml.SequenceNode):
             return [self._plain(item, (*where, at)) for at, item in enumerate(node.value)]
-        return yaml.SafeLoader("").construct_object(node, deep=True)
+        try:
+            return yaml.SafeLoader("").construct_object(node, deep=True)
+        except ValueError as error:
+            raise self.error(where, f"not YAML: {error}") from None
 
 
 class _Binder:
@@ -108,7 +114,8 @@ class _Binder:
             return self._struct(value, kind, where)
         origin, args = get_origin(kind), get_args(kind)
         if origin is dict and isinstance(value, list) and args[1] is Tagged:
-            value = dict.fromkeys(value)  # a bare list of domains or addresses, none tagged
+            # a bare list of domains or addresses, none tagged
+            value = dict.fromkeys(self.bind(value, list[str], where))
         if origin is dict and isinstance(value, dict):
             return {key: self.bind(entry, args[1], (*where, key)) for key, entry in value.items()}
         if (
@@ -118,10 +125,13 @@ class _Binder:
             and issubclass(args[0], Base)
         ):
             return [self.bind(entry, args[0], (*where, at)) for at, entry in enumerate(value)]
+        choices = [word for one in (kind, *args) if get_origin(one) is Literal for word in get_args(one)]
+        if choices and value is not None and value not in choices:
+            raise self.source.error(where, f"{value!r} is none of the choices" + nearest(value, choices))
         try:
             return msgspec.convert(value, kind, dec_hook=decode_own)
         except (msgspec.ValidationError, ValueError) as error:
-            raise self.source.error(where, _plainly(str(error))) from None
+            raise self.source.error(where, plainly(error)) from None
 
     def _struct(self, value: Any, kind: type[Base], where: Where) -> Any:
         if value is None:
@@ -149,8 +159,13 @@ class _Binder:
         return msgspec.structs.replace(self._struct(known, Stage, where), settings=rest)  # type: ignore[no-any-return]
 
 
-def _plainly(text: str) -> str:
-    return text.replace("Expected", "expected", 1).split(" - at `$")[0]
+_WORDS = {"array": "list", "object": "map", "str": "text", "int": "whole number", "null": "nothing"}
+
+
+def plainly(error: Exception) -> str:
+    """What msgspec says of a bad value, in the words of the file's reader."""
+    text = str(error).replace("Expected", "expected", 1).split(" - at `$")[0]
+    return re.sub(r"`(\w+)`", lambda match: _WORDS.get(match[1], match[1]), text)
 
 
 def load(path: Path) -> Config:
@@ -182,6 +197,7 @@ def parse(
     if "paths" not in (data or {}):
         config = msgspec.structs.replace(config, paths=default_paths())
     _check_wiring(config, source)
+    _check_numbers(config, source)
     for at, entry in enumerate(config.route):
         if entry.to not in config.queues:
             raise source.error(
@@ -192,6 +208,13 @@ def parse(
             cronsim.CronSim(config.reaper.purge, datetime(2000, 1, 1))
         except cronsim.CronSimError as error:
             raise source.error(("reaper", "purge"), f"not a cron expression: {error}") from None
+    for pattern in config.accept.patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise source.error(
+                ("accept", "patterns", pattern), f"{pattern!r} is not a regular expression: {error}"
+            ) from None
     if bool(config.tls.cert) != bool(config.tls.key):
         raise source.error(("tls",), "cert and key go together: set both, or neither")
     if check:
@@ -222,6 +245,23 @@ def _check_wiring(config: Config, source: Source) -> None:
             raise source.error(place, f"{name!r} can't name a queue: lower case letters, digits, - and _")
     for name, stage in config.stages.items():
         _check_stage(config, source, name, stage)
+
+
+def _check_numbers(config: Config, source: Source) -> None:
+    """Numbers lie where they make sense."""
+    bounds: list[tuple[Where, float, float]] = [
+        (("smtp", "max_recipients"), config.smtp.max_recipients, 1),
+        (("smtp", "timeout"), config.smtp.timeout, 0.01),
+        (("reaper", "interval"), config.reaper.interval, 0.01),
+        (("reaper", "max_count"), config.reaper.max_count, 0),
+        (("maillog", "keep"), config.maillog.keep, 0),
+    ]
+    for where, number, least in bounds:
+        if number < least:
+            raise source.error(where, f"should be {least:g} or more")
+    for at, listener in enumerate(config.listen):
+        if not 0 <= listener.port <= 65_535:
+            raise source.error(("listen", at, "port"), "should be 0 to 65535")
 
 
 def _check_stage(config: Config, source: Source, name: str, stage: Stage) -> None:

@@ -145,7 +145,6 @@ def test_at_sigterm_a_message_on_its_way_is_finished(start):
         ("listen: [{host: a..b}]", 69, "can't listen on a..b:2525"),
         ("user: no-such-user", 67, "there is no user 'no-such-user'"),
         ("tls: {cert: /nowhere/cert.pem, key: /nowhere/key.pem}", 73, "can't use its certificate"),
-        ('accept: {patterns: {"[": }}', 78, "'[' is not a regular expression"),
     ],
 )
 def test_what_stops_the_start_is_one_line_and_an_exit_code(start, yaml, code, said):
