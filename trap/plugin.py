@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from trap.config import Config
-from trap.configfile import ConfigError, Source, decode_own, nearest
+from trap.configfile import ConfigError, Source, decode_own, nearest, plainly
 
 GROUP = "spamtrap.stages"
 
@@ -45,9 +45,13 @@ def find(use: str, plugins: Path | None) -> type:
         raise
     except Exception as error:  # a plugin is anybody's code: whatever it raises is told, not thrown
         raise ConfigError(f"stage {use!r} can't be imported: {type(error).__name__}: {error}") from error
-    if not (inspect.isclass(found) and (hasattr(found, "process") or hasattr(found, "process_batch"))):
+    if not (inspect.isclass(found) and _judges(found)):
         raise ConfigError(f"stage {use!r} is not a class with a process method")
     return found
+
+
+def _judges(kind: type) -> bool:
+    return hasattr(kind, "process") or hasattr(kind, "process_batch")
 
 
 def _import_file(file: Path) -> ModuleType:
@@ -64,7 +68,7 @@ def _only_stage(module: ModuleType) -> type:
     classes = [
         thing
         for thing in vars(module).values()
-        if inspect.isclass(thing) and thing.__module__ == module.__name__ and hasattr(thing, "process")
+        if inspect.isclass(thing) and thing.__module__ == module.__name__ and _judges(thing)
     ]
     if len(classes) != 1:
         raise ConfigError(
@@ -93,7 +97,10 @@ def check(kind: type, given: dict[str, Any], error: Callable[[str, str], ConfigE
     """
     known = settings(kind)
     constructor: Any = kind.__init__  # type: ignore[misc]  # only its annotations are read
-    hints = get_type_hints(constructor) if inspect.isfunction(constructor) else {}
+    try:
+        hints = get_type_hints(constructor) if inspect.isfunction(constructor) else {}
+    except Exception as bad:  # annotations are anybody's code too
+        raise ConfigError(f"{kind.__name__}'s settings can't be read: {bad}") from bad
     made = {}
     for name, value in given.items():
         if name not in known:
@@ -101,7 +108,9 @@ def check(kind: type, given: dict[str, Any], error: Callable[[str, str], ConfigE
         try:
             made[name] = msgspec.convert(value, hints.get(name, Any), dec_hook=decode_own)
         except (msgspec.ValidationError, ValueError) as bad:
-            raise error(name, str(bad).replace("Expected", "expected", 1).split(" - at `$")[0]) from None
+            raise error(name, plainly(bad)) from None
+        except (TypeError, NotImplementedError):
+            raise error(name, f"the stage asks for {hints[name]}, which YAML can't give") from None
     return made
 
 
