@@ -6,7 +6,7 @@ What it decides:
 * infected: dropped as "virus <signature>", or passed to the queue `to`; notes {"virus": signature}.
 * not scanned: passes, notes {"unscanned": why}. That is mail larger than `max_size`, mail that
   clamd itself refuses, and mail on which clamd broke three conversations.
-* clamd away: `Unavailable`; the stage's `when_unavailable` decides. Away is a clamd that does not
+* clamd away: `Unavailable`; jobs pass unjudged unless `when_unavailable: wait` is set. Away is a clamd that does not
   greet. One that greets and then falls silent or dies is called away too, twice for a message;
   the third time the message is to blame, else one that crashes clamd would hold up the queue for good.
 """
@@ -39,6 +39,8 @@ class Virus:
         max_size: larger messages pass unscanned. (clamd's own limits: MaxFileSize, MaxScanSize, and
             for TCP StreamMaxLength, 25M in Debian.)
     """
+
+    when_unavailable = "pass"
 
     def __init__(
         self,
