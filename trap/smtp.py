@@ -133,7 +133,7 @@ class Wire(SMTP):
         self._over = True
         self._say(reply)
         self._talk.flush()
-        if self.transport is not None:
+        if self.transport is not None and not self.transport.is_closing():
             deaf = self.transport.get_write_buffer_size() > 0
             (self.transport.abort if deaf else self.transport.close)()
 
@@ -222,7 +222,11 @@ class Wire(SMTP):
         self._say("220 2.0.0 Ready")
         try:
             self.transport = await self._talk.start_tls(self._door.tls, HANDSHAKE_TIMEOUT)
-        except (OSError, EOFError):  # the client's affair: it may try again without
+        except (
+            OSError,
+            EOFError,
+            RuntimeError,
+        ):  # gone, or no TLS of ours; RuntimeError is uvloop's for gone
             self._over = True
             return
         tls = self.transport.get_extra_info("ssl_object")

@@ -116,8 +116,7 @@ class Client:
         wire[-1] += payload
         replies = []
         for words in [b"".join(wire)] if "PIPELINING" in self._offers else wire:
-            self._writer.write(words)
-            await self._writer.drain()
+            await self._say(words)
             replies.append(await self._reply())
         while len(replies) < len(wire):
             replies.append(await self._reply())
@@ -126,14 +125,13 @@ class Client:
         if taken and code < 400:
             return
         if code == 354:
-            self._writer.write(b".\r\n")  # nobody wanted it, and yet it waits for it
+            await self._say(b".\r\n")  # nobody wanted it, and yet it waits for it
             await self._reply()
         code, text = replies[-1] if taken else next(reply for reply in replies if reply[0] >= 400)
         raise Refused(code, " ".join(text))
 
     async def _finish(self, payload: bytes) -> None:
-        self._writer.write(payload)
-        await self._writer.drain()
+        await self._say(payload)
         code, text = await self._reply()
         if code >= 400:
             raise Refused(code, " ".join(text))
@@ -150,11 +148,17 @@ class Client:
     async def _expect(self, command: str) -> list[str]:
         """Say a command, unless it is empty, and return the lines of a good reply."""
         if command:
-            self._writer.write(f"{command}\r\n".encode())
+            await self._say(f"{command}\r\n".encode())
         code, text = await self._reply()
         if code >= 400:
             raise Refused(code, " ".join(text))
         return text
+
+    async def _say(self, words: bytes) -> None:
+        if self._writer.is_closing():  # uvloop's transport would raise a RuntimeError
+            raise ConnectionResetError("the connection is gone")
+        self._writer.write(words)
+        await self._writer.drain()
 
     async def _reply(self) -> tuple[int, list[str]]:
         text = []

@@ -8,13 +8,17 @@ import smtplib
 import threading
 from pathlib import Path
 
+import hypothesis
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sinkkit import MemorySpool, play, run, settings, sink, until
 
 from trap import fsio, intake
-from trap.config import Room, SpoolSettings
+from trap.config import Room, SpoolSettings, paths_below
 from trap.session import Session
+from trap.tls import server_context
 
 DIALOGS = sorted((Path(__file__).parent.parent / "dialogs").glob("*.txt"))
 
@@ -255,5 +259,74 @@ def test_smtplib():
                 b"Subject: x\r\n\r\n\xff\0.\r\n",
                 b"Subject: x\n\nonly LF\n\r\n",
             ]
+
+    run(test())
+
+
+SCRAPS = [
+    *(
+        b"EHLO x\r\n",
+        b"HELO\n",
+        b"LHLO x\r\n",
+        b"MAIL FROM:<a@x>\r\n",
+        b"MAIL FROM:<\xff\0\r\n",
+        b"mail\tfrom a\n",
+    ),
+    *(
+        b"RCPT TO:<b@y>\r\n",
+        b"RCPT TO:b@y\n",
+        b"DATA\r\n",
+        b"DATA\n",
+        b"\r\n.\r\n",
+        b"\n.\n",
+        b".\r",
+        b"\n",
+        b"\r",
+    ),
+    *(
+        b"BDAT 3\r\nabc",
+        b"BDAT 2 LAST\r\nab",
+        b"BDAT 9999999999999999\r\n",
+        b"BDAT\r\n",
+        b"RSET\r\n",
+        b"QUIT\r\n",
+    ),
+    *(
+        b"STARTTLS\r\n",
+        b"AUTH LOGIN\r\n",
+        b"\0",
+        b"text",
+        b"x" * 9000,
+        b"\x16\x03\x01\x02\0\x01\0",
+        b"HELP\r\n",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory):
+    base = tmp_path_factory.mktemp("tls")
+    return server_context(msgspec.structs.replace(settings(), paths=paths_below(base)))
+
+
+@hypothesis.settings(deadline=None, max_examples=150)
+@given(said=st.lists(st.sampled_from(SCRAPS), max_size=40), lmtp=st.booleans(), drip=st.booleans())
+def test_whatever_is_said_the_sink_answers_and_lives(tls, said, lmtp, drip):
+    async def test():
+        async with sink(lmtp=lmtp, tls=tls) as inside:
+            errors: list[object] = []
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+            reader, writer = await asyncio.open_connection("127.0.0.1", inside.port)
+            with contextlib.suppress(ConnectionError, RuntimeError):  # it may hang up before the end
+                for scrap in said:
+                    writer.write(scrap)
+                    await asyncio.sleep(0.001 if drip else 0)
+                writer.write_eof()
+                heard = await asyncio.wait_for(reader.read(), 10)
+                assert heard.startswith(b"220 ")
+                assert b"Internal error" not in heard
+            writer.close()
+            await until(lambda: not inside.door.wires)
+            assert not errors
 
     run(test())
