@@ -7,8 +7,9 @@ What it decides:
 * not scanned: passes, notes {"unscanned": why}. That is mail larger than `max_size`, mail that
   clamd itself refuses, and mail on which clamd broke three conversations.
 * clamd away: `Unavailable`; jobs pass unjudged unless `when_unavailable: wait` is set. Away is a
-  clamd that does not greet. One that greets and then falls silent or dies is called away too, twice for a message;
-  the third time the message is to blame, else one that crashes clamd would hold up the queue for good.
+  clamd that does not greet. One that greets and then falls silent or dies is called away too, twice
+  for a message; the third time the message is to blame, else one that crashes clamd would hold up the
+  queue for good.
 """
 
 import asyncio
