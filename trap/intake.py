@@ -52,16 +52,24 @@ class Intake:
         now = time.monotonic()
         if now - self._looked >= _ROOM_EVERY:
             self._looked = now
-            space = fsio.space(self._spool.root)
-            inodes = self._reserve.of(space.inodes_total)
-            if self._reserve.share is None:  # bytes were meant
-                inodes = min(inodes, _INODES, space.inodes_total // 20)
-            self._room = space.bytes_free >= self._reserve.of(space.bytes_total) and (
-                not space.inodes_total or space.inodes_free >= inodes
-            )
-            if not self._room:
-                self._complain(f"spool: less than {self._reserve} free, answering 452")
+            try:
+                self._room = self._has_reserve()
+            except OSError as error:
+                self._room = False
+                self._complain(f"spool: {error}, answering 452")
         return self._room
+
+    def _has_reserve(self) -> bool:
+        space = fsio.space(self._spool.root)
+        inodes = self._reserve.of(space.inodes_total)
+        if self._reserve.share is None:  # bytes were meant
+            inodes = min(inodes, _INODES, space.inodes_total // 20)
+        enough = space.bytes_free >= self._reserve.of(space.bytes_total) and (
+            not space.inodes_total or space.inodes_free >= inodes
+        )
+        if not enough:
+            self._complain(f"spool: less than {self._reserve} free, answering 452")
+        return enough
 
     async def put(self, queue: str, envelope: Envelope, message: bytes) -> str:
         """Store a message; when this returns, it is in the queue.

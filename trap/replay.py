@@ -104,6 +104,10 @@ class _Run:
             await self._slot()
             try:
                 message = letter.read()
+            except OSError as error:
+                self._fail(letter, error)
+                continue
+            try:
                 client = client or await Client.connect(self.plan.host, self.plan.port)
                 sender, rcpts = envelope(letter, message, self.plan)
                 altered = await client.send(sender, rcpts, message)

@@ -162,6 +162,17 @@ def test_connections_that_die_are_made_again(mail):
     run(test())
 
 
+def test_a_file_that_is_gone_is_told_and_the_rest_goes_on(mail):
+    async def test():
+        async with sink() as inside:
+            found = [Letter(str(mail / "gone.eml")), *letters(mail)]
+            outcome = await send(inside.port, found)
+            assert outcome.sent == len(ODD)
+            assert "No such file" in outcome.failed[0][1]
+
+    run(test())
+
+
 def test_without_any_success_it_gives_up(mail):
     async def test():
         outcome = await send(free_port(), list(letters(mail)), patience=0.3)

@@ -126,6 +126,19 @@ def test_below_the_reserve_no_message_is_begun(monkeypatch):
     run(test())
 
 
+def test_a_spool_that_is_gone_is_452(tmp_path, caplog):
+    async def test():
+        async with sink(spool=MemorySpool(tmp_path / "gone")) as inside:
+            client = await Client.at(inside.port)
+            await client.say(b"MAIL FROM:<a@x>\r\n")
+            await client.say(b"RCPT TO:<b@y>\r\n")
+            assert (await client.say(b"DATA\r\n")).startswith("452 4.3.1")
+            client.writer.close()
+
+    run(test())
+    assert "No such file or directory" in caplog.text
+
+
 def test_a_line_may_be_long_but_not_endless():
     async def test():
         async with sink() as inside:
