@@ -27,7 +27,6 @@ NAME = re.compile(r"([0-9]{16}[0-9a-f]{8})\.(0|[1-9][0-9]{0,3})")
 MAX_HEADER_BYTES = 1 << 20
 """Headers are searched no further than this, however long they are."""
 
-_HEADER_END = re.compile(rb"\r?\n\r?\n")
 _FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*(.*(?:\r?\n[ \t].*)*)", re.MULTILINE)
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 
@@ -57,28 +56,36 @@ class Headers:
     """Header fields by name, without parsing MIME. Never raises, whatever the bytes."""
 
     def __init__(self, message: bytes) -> None:
-        head = message[:MAX_HEADER_BYTES]
-        if head.startswith((b"\n", b"\r\n")):
-            head = b""  # no header at all: what follows the empty line is text
-        elif end := _HEADER_END.search(head):
-            head = head[: end.start() + 1]
-        self._fields: dict[str, list[str]] = {}
-        for name, value in _FIELD.findall(head):
-            text = value.decode("utf-8", "surrogateescape").rstrip("\r\n")
-            self._fields.setdefault(name.decode("ascii").lower(), []).append(_FOLD.sub("", text))
+        self._fields: dict[str, list[bytes]] = {}
+        for name, value in _FIELD.findall(message[: header_end(message)]):
+            self._fields.setdefault(name.decode("ascii").lower(), []).append(value)
 
     def get(self, name: str) -> str | None:
         """The first field called `name` (any case), unfolded and undecoded, or None."""
         values = self._fields.get(name.lower())
-        return values[0] if values else None
+        return _unfolded(values[0]) if values else None
 
     def get_all(self, name: str) -> list[str]:
         """Every field called `name`, in the order they stand."""
-        return list(self._fields.get(name.lower(), ()))
+        return [_unfolded(value) for value in self._fields.get(name.lower(), ())]
 
     def names(self) -> list[str]:
         """The distinct field names, lower case, in the order they first stand."""
         return list(self._fields)
+
+
+def header_end(message: bytes) -> int:
+    """Where the header ends: behind the line before the first empty one, at most MAX_HEADER_BYTES in."""
+    if message.startswith((b"\n", b"\r\n")):
+        return 0  # no header at all: what follows the empty line is text
+    bare = message.find(b"\n\n", 0, MAX_HEADER_BYTES)
+    crlf = message.find(b"\n\r\n", 0, bare if bare >= 0 else MAX_HEADER_BYTES)
+    end = crlf if crlf >= 0 else bare
+    return end + 1 if end >= 0 else MAX_HEADER_BYTES
+
+
+def _unfolded(value: bytes) -> str:
+    return _FOLD.sub("", value.decode("utf-8", "surrogateescape").rstrip("\r\n"))
 
 
 class Job:
