@@ -1,22 +1,41 @@
 """Commands that run the trap: up, work, reap."""
 
 import logging
+import os
 import sys
 
 import click
 
 from trap import reaper, worker
-from trap.cli.base import App, command, pass_app
+from trap.cli.base import App, command, fail, pass_app
 from trap.config import Config
 from trap.configfile import ConfigError, nearest
+from trap.listening import StartError, become, find_user, provide
 from trap.supervisor import Child, Supervisor, die_with_parent
 
 
-def log_to_stderr(name: str) -> None:
-    """One plain line an event; under systemd the journal adds the time."""
+def begin(name: str) -> None:
+    """What every process of the trap does first.
+
+    Log to stderr, one plain line an event (under systemd the journal adds the time); keep what is
+    written from everybody but user and group; end with the supervisor.
+    """
+    os.umask(0o027)
     form = f"%(asctime)s {name}: %(message)s" if sys.stderr.isatty() else f"{name}: %(message)s"
     logging.basicConfig(level=logging.INFO, format=form, datefmt="%H:%M:%S")
     die_with_parent()
+
+
+def _as_configured_user(config: Config) -> None:
+    """As root: make the directories that are not there for the configured user, and become that user."""
+    paths = config.paths
+    try:
+        user = find_user(config.user)
+        if user:
+            provide([paths.spool, paths.archive, paths.state, paths.maillog], user)
+            become(user)
+    except StartError as error:
+        fail(str(error), error.code)
 
 
 def _workers(app: App, config: Config, names: list[str], number: int | None = None) -> list[Child]:
@@ -37,10 +56,8 @@ def up(app: App, listen: str | None) -> int:
 
     What dies is started again. Ctrl-C stops all of it: what is in hand is finished first.
     """
-    log_to_stderr("up")
+    begin("up")
     config = app.config
-    app.spool.recover()
-    app.spool.close()
     at = ["--listen", listen] if listen else []
     children = [Child("sink", [*app.arguments, "sink", *at])]
     children += _workers(app, config, config.queues)
@@ -54,11 +71,12 @@ def up(app: App, listen: str | None) -> int:
 @pass_app
 def work(app: App, stage: str, workers: int | None) -> int:
     """Empty one queue through its stage."""
-    log_to_stderr(stage)
+    begin(stage)
     config = app.config
     if stage not in config.queues:
         raise ConfigError(f"no stage {stage!r}" + nearest(stage, config.queues))
     number = config.stage(stage).workers if workers is None else workers
+    _as_configured_user(config)
     if number == 1:
         return worker.run(config, stage)
     return Supervisor(_workers(app, config, [stage], number)).run()
@@ -69,5 +87,6 @@ def work(app: App, stage: str, workers: int | None) -> int:
 @pass_app
 def reap(app: App, once: bool) -> int:
     """Return orphans, shed what is stale, purge by the clock, rotate the mail log."""
-    log_to_stderr("reaper")
+    begin("reaper")
+    _as_configured_user(app.config)
     return reaper.run(app.config, once=once)

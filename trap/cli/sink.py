@@ -7,7 +7,7 @@ import msgspec
 
 from trap import sink as receiver
 from trap.cli.base import App, command, pass_app
-from trap.cli.run import log_to_stderr
+from trap.cli.run import begin
 from trap.config import Config, Listener
 
 
@@ -16,7 +16,7 @@ from trap.config import Config, Listener
 @pass_app
 def sink(app: App, listen: str | None) -> int:
     """Receive mail by SMTP or LMTP and put it into the first queue."""
-    log_to_stderr("sink")
+    begin("sink")
     logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's: a line a connection
     return receiver.run(listening_at(app.config, listen))
 
