@@ -32,7 +32,7 @@ def mbox_entry(record: Record) -> bytes:
 
 
 def to_map(record: Record) -> dict[str, Any]:
-    """A record as JSON can hold it: envelope and notes readable, the message in base64, so no byte is lost."""
+    """A record as JSON can hold it: envelope and notes readable, the message in base64, so none is lost."""
     return {
         "id": record.id,
         "sha256": record.sha256.hex(),

@@ -61,6 +61,10 @@ class Library:
         """The message with this id, or None."""
         return search.get(self.index, job_id)
 
+    def oldest(self) -> Row | None:
+        """The oldest message there is."""
+        return search.oldest(self.index)
+
     def record(self, row: Row) -> Record:
         """All that is archived of a message, proved against its sha256.
 

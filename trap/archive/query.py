@@ -105,6 +105,8 @@ def _add(query: Query, term: re.Match[str], now: float) -> None:
         near = get_close_matches(name, FIELDS, 1)
         hint = f"did you mean {near[0]}:?" if near else f'put it in quotation marks to search for "{name}"'
         raise QueryError(f"no field {name + ':'!r}; {hint}")
+    if not name and value[:-1].lower() in FIELDS and value.endswith(":"):
+        raise QueryError(f"{value} needs a value right behind it")
     if name == "date":
         if minus:
             raise QueryError("-date: is not possible; give the time before or after as date:..A or date:B..")

@@ -103,6 +103,13 @@ def get(index: Index, job_id: str) -> Row | None:
     return next(map(_row, rows), None)
 
 
+def oldest(index: Index) -> Row | None:
+    """The message that was accepted before all others."""
+    return next(
+        map(_row, index.db.execute(f"SELECT {_COLUMNS} FROM message AS m ORDER BY key LIMIT 1")), None
+    )
+
+
 def _in_segment(index: Index, part: Known, query: Query, low: int, high: int, limit: int) -> Iterator[Row]:
     words = f"words_{part.n}"
     without = " OR ".join(query.without)

@@ -38,8 +38,9 @@ _MAGIC = b"spamtrap archive segment 1\n"
 _SKIPPABLE = struct.Struct("<II")
 _JOB = struct.Struct("<QII32sII")
 _CRC_SIZE = 4
-_SEAL = struct.Struct("<8sIQQQ32s")
+_SEAL = struct.Struct("<8sIQQQ32sI")
 _SEALED = b"sealed 1"
+_FOOT_START = _SKIPPABLE.pack(_FOOT, _SEAL.size) + _SEALED
 _MARK_START = _SKIPPABLE.pack(_MARK, _JOB.size)
 MARK_SIZE = _SKIPPABLE.size + _JOB.size
 FOOTER_SIZE = _SKIPPABLE.size + _SEAL.size
@@ -107,9 +108,8 @@ def mark(seed: int, job: Job, sha256: bytes, frame: bytes) -> bytes:
 def footer(seal: Footer) -> bytes:
     """The last bytes of a sealed segment."""
     first, last = round(seal.first * 1_000_000), round(seal.last * 1_000_000)
-    return _SKIPPABLE.pack(_FOOT, _SEAL.size) + _SEAL.pack(
-        _SEALED, seal.records, first, last, seal.message_bytes, seal.sha256
-    )
+    body = _SEAL.pack(_SEALED, seal.records, first, last, seal.message_bytes, seal.sha256, 0)[:-_CRC_SIZE]
+    return _SKIPPABLE.pack(_FOOT, _SEAL.size) + body + _crc(0, body, b"")
 
 
 def _crc(seed: int, fields: bytes, frame: bytes) -> bytes:
@@ -172,10 +172,11 @@ class Reader:
     def seal(self) -> Footer | None:
         """Its footer, or None while it is open."""
         data = os.pread(self._fd, FOOTER_SIZE, max(self.start, self.size - FOOTER_SIZE))
-        if len(data) < FOOTER_SIZE or not data.startswith(_SKIPPABLE.pack(_FOOT, _SEAL.size) + _SEALED):
+        body, crc = data[_SKIPPABLE.size : -_CRC_SIZE], data[-_CRC_SIZE:]
+        if not data.startswith(_FOOT_START) or len(data) < FOOTER_SIZE or _crc(0, body, b"") != crc:
             return None
-        _, count, first, last, size, digest = _SEAL.unpack_from(data, _SKIPPABLE.size)
-        return Footer(count, first / 1_000_000, last / 1_000_000, size, digest)
+        _, records, first, last, size, digest, _ = _SEAL.unpack_from(data, _SKIPPABLE.size)
+        return Footer(records, first / 1_000_000, last / 1_000_000, size, digest)
 
     @property
     def end(self) -> int:

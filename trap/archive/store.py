@@ -1,8 +1,8 @@
 """One process's way into the archive: which segment it appends to, when that ends, what was left.
 
     archive/
-      segments/20261103T101500Z-1a2b3c4d.seg     one open segment a worker, the others sealed
-      index-1.db                                 what finds things in them (trap.archive.index)
+      segments/20261103T101500.123456Z-1a2b3c4d.seg  one open segment a worker, the others sealed
+      index-1.db                                      what finds things in them (trap.archive.index)
 
 The directory is the truth: a segment is archived mail, whether the index knows it or not.
 """

@@ -7,8 +7,10 @@ MAX_HTML = 512 << 10
 """Characters of one part that are looked at."""
 
 # Every alternative also ends at the end of the text, so nothing that is left open is looked for twice.
-_INVISIBLE = re.compile(r"<!--.*?(?:-->|\Z)|<(style|script)\b.*?(?:</\1|\Z)", re.DOTALL | re.IGNORECASE)
-_TAG = re.compile(r"<[a-zA-Z/!?][^>]{0,5000}(?:>|\Z)")
+_INVISIBLE = re.compile(
+    r"<!--.*?(?:-->|\Z)|<(style|script)\b.*?(?:</\1[^>]{0,100}>?|\Z)", re.DOTALL | re.IGNORECASE
+)
+_TAG = re.compile(r"<[a-zA-Z/!?][^>]*(?:>|\Z)")
 _LINK = re.compile(r"""\b(?:href|src|action)\s{0,8}=\s{0,8}["']?\s{0,8}(https?://[^\s"'<>]{1,300})""", re.I)
 _INLINE = re.compile(r"</?(?:b|i|u|a|em|strong|font|span|small|big|s|sub|sup)\b", re.I)
 # html.unescape raises on numbers too long for int(); no character has one.
@@ -22,7 +24,7 @@ def from_html(source: str) -> str:
     """The words of an HTML part, those it hides included, followed by the addresses it links to.
 
     >>> from_html('<style>b {}</style><p>V<b>ia</b>gra &amp; more<br>at <a href="http://a.example/x">us</a>')
-    ' Viagra & more at us http://a.example/x'
+    '  Viagra & more at us http://a.example/x'
     """
     source = _INVISIBLE.sub(" ", source[:MAX_HTML])
     links = dict.fromkeys(link for tag in _TAG.findall(source) for link in _LINK.findall(tag))

@@ -87,7 +87,8 @@ class Writer:
         now = time.time()
         start = head(now, secrets.randbits(32), dictionary)
         while True:
-            name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-{secrets.token_hex(4)}"
+            moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f".{int(now % 1 * 1_000_000):06}Z"
+            name = f"{moment}-{secrets.token_hex(4)}"
             path = directory / (name + SUFFIX)
             unready = str(directory / (name + NEW))
             fd = os.open(unready, _OPEN | os.O_CREAT | os.O_EXCL, 0o640)

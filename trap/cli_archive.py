@@ -1,0 +1,326 @@
+"""The command group `spamtrap archive`."""
+
+import contextlib
+import os
+import re
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from trap.archive import export as exporting
+from trap.archive import indexer, query, store
+from trap.archive.index import index_files
+from trap.archive.library import Library
+from trap.archive.record import Corrupt, Record
+from trap.archive.search import Row
+from trap.archive.verify import Proof
+from trap.cli.base import App, Group, fail, pass_app
+from trap.cli.output import json_line, show, size, table
+from trap.cli_message import show_record
+
+_QUERY_ARGS = {"ignore_unknown_options": True}  # -word is a word that must not be there
+
+
+@click.group("archive", cls=Group)
+def archive() -> None:
+    """Find, show, export and verify archived mail."""
+
+
+@archive.command("ls", example="spamtrap archive ls --limit 20\nspamtrap archive ls --json | jq .subject")
+@click.option(
+    "--limit", type=click.IntRange(0), default=50, show_default=True, help="At most so many; 0: all."
+)
+@click.option("--before", metavar="ID", help="Go on after this message.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON line a message.")
+@pass_app
+def ls(app: App, limit: int, before: str | None, as_json: bool) -> None:
+    """List archived messages, newest first."""
+    _list(app, "", limit, before, as_json)
+
+
+@archive.command(
+    "search",
+    context_settings=_QUERY_ARGS,
+    example="spamtrap archive search 'invoice \"bank transfer\" -unsubscribe date:2026-11-01..2026-11-03'\n"
+    "spamtrap archive search from:joe@a.example ip:192.0.2.0/24 --json",
+)
+@click.argument("words", nargs=-1, required=True, metavar="QUERY")
+@click.option(
+    "--limit", type=click.IntRange(0), default=50, show_default=True, help="At most so many; 0: all."
+)
+@click.option("--before", metavar="ID", help="Go on after this message.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON line a message.")
+@pass_app
+def search(app: App, words: tuple[str, ...], limit: int, before: str | None, as_json: bool) -> None:
+    """Find archived messages, newest first.
+
+    QUERY is made of words, "phrases" and wor* beginnings, all of which must be there, or, with a -
+    in front, must not. Fields: subject: from: to: body: attachment: (name or sha256)
+    date:2026-11-01..2026-11-03 (or 2026-11, 3d, today; UTC) ip:192.0.2.0/24 campaign:
+    """
+    _list(app, _joined(words), limit, before, as_json)
+
+
+@archive.command("show", example="spamtrap archive show 17636400000000001a2b3c4d --raw > message.eml")
+@click.argument("job_id", metavar="ID")
+@click.option("--raw", "what", flag_value="raw", help="The message, exactly as it was received.")
+@click.option("--headers", "what", flag_value="headers", help="Its header.")
+@click.option("--parts", "what", flag_value="parts", help="Its parts: type, size, name, sha256.")
+@click.option("--json", "what", flag_value="json", help="All that is known of it, as one JSON document.")
+@pass_app
+def show_(app: App, job_id: str, what: str | None) -> None:
+    """Show one archived message: its envelope, what the stages noted, and the text."""
+    with _library(app) as library:
+        row = library.get(job_id)
+        if not row:
+            fail(f"no message {job_id} in the archive", os.EX_NOINPUT)
+        try:
+            record = library.record(row)
+        except Corrupt as error:
+            fail(str(error), os.EX_DATAERR)
+    if what == "raw":
+        sys.stdout.buffer.write(record.message)
+        sys.stdout.buffer.flush()
+    else:
+        show_record(record, row, what or "")
+
+
+_FORMATS: dict[str, Callable[..., int]] = {
+    "mbox": exporting.to_mbox,
+    "jsonl": exporting.to_jsonl,
+    "maildir": exporting.to_maildir,
+    "eml": exporting.to_eml,
+}
+
+
+@archive.command(
+    "export",
+    context_settings=_QUERY_ARGS,
+    example="spamtrap archive export --format mbox --output spam.mbox subject:invoice date:7d\n"
+    "spamtrap archive export --format eml --output spam.zip campaign:0000000000f7",
+)
+@click.argument("words", nargs=-1, metavar="[QUERY]")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(_FORMATS)),
+    default="mbox",
+    show_default=True,
+    help="What to write.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default="-",
+    help="File (mbox, jsonl), directory (maildir, eml) or .zip (eml); else standard output.",
+)
+@pass_app
+def export(app: App, words: tuple[str, ...], form: str, output: Path) -> None:
+    """Write messages out, newest first: those a QUERY finds (see `search`), or all."""
+    wanted = _parse(_joined(words))
+    to_stdout = str(output) == "-"
+    if form in {"maildir", "eml"} and to_stdout:
+        raise click.UsageError(f"--format {form} needs --output")
+    with _library(app) as library:
+        records = _records(library, library.find(wanted))
+        if form in {"maildir", "eml"}:
+            write = exporting.to_zip if form == "eml" and output.suffix == ".zip" else _FORMATS[form]
+            count = write(records, output)
+        elif to_stdout:
+            count = _FORMATS[form](records, sys.stdout.buffer)
+        else:
+            with output.open("wb") as out:
+                count = _FORMATS[form](records, out)
+    click.echo(f"{count} messages", err=True)
+
+
+@archive.command("stats", example="spamtrap archive stats --json")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@pass_app
+def stats(app: App, as_json: bool) -> None:
+    """Say how much is archived, from when, and what it costs."""
+    with _library(app) as library:
+        known = library.index.segments().values()
+        on_disk = sum(path.stat().st_size for path in store.segments(library.directory))
+        ends = [next(library.find(query.Query(), limit=1), None), library.oldest()]
+        found = {
+            "messages": sum(segment.records for segment in known),
+            "message_bytes": sum(segment.message_bytes for segment in known),
+            "segments": len(known),
+            "segments_open": sum(not segment.complete for segment in known),
+            "segment_bytes": on_disk,
+            "index_bytes": sum(path.stat().st_size for path in index_files(library.directory)),
+            "newest": ends[0].received_at if ends[0] else None,
+            "oldest": ends[1].received_at if ends[1] else None,
+            "not_indexed_bytes": indexer.behind(library.directory, library.index),
+        }
+    if as_json:
+        json_line(found)
+    else:
+        show(table(("what", ">value"), _stats_rows(found)))
+
+
+def _stats_rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    messages = found["messages"] or 1
+    yield "messages", f"{found['messages']:,}"
+    yield "from", _when(found["oldest"])
+    yield "to", _when(found["newest"])
+    yield "mail", size(found["message_bytes"])
+    share = found["segment_bytes"] / (found["message_bytes"] or 1)
+    yield (
+        f"{found['segments']} segments, {found['segments_open']} open",
+        f"{size(found['segment_bytes'])} ({share:.0%})",
+    )
+    yield "a message, archived", size(found["segment_bytes"] / messages)
+    yield "index", size(found["index_bytes"])
+    yield "a message, indexed", size(found["index_bytes"] / messages)
+    if found["not_indexed_bytes"]:
+        yield "not indexed yet", size(found["not_indexed_bytes"])
+
+
+@archive.command("verify", example="spamtrap archive verify && echo every byte is as it was")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@pass_app
+def verify(app: App, as_json: bool) -> None:
+    """Read every segment and prove it: each frame, each message's sha256, and the index.
+
+    Prints one line for each fault; exit code 65 when there is any.
+    """
+    proof = Proof()
+    faults: list[str] = []
+    with _library(app) as library, _progress("verifying", library.directory) as done:
+        for fault in proof.faults(library.directory, library.index, done):
+            faults.append(fault)
+            if not as_json:
+                click.echo(fault)
+    if as_json:
+        counts = {"segments": proof.segments, "records": proof.records, "message_bytes": proof.message_bytes}
+        json_line({**counts, "faults": faults})
+    else:
+        click.echo(
+            f"{proof.records} messages, {size(proof.message_bytes)}, in {proof.segments} segments:"
+            f" {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}",
+            err=True,
+        )
+    if faults:
+        sys.exit(os.EX_DATAERR)
+
+
+@archive.command("reindex", example="spamtrap archive reindex")
+@pass_app
+def reindex(app: App) -> None:
+    """Make the index anew from the segments. May be done while the trap runs."""
+    directory = _existing(app)
+    with _progress("indexing", directory) as done:
+        indexer.rebuild(directory, done)
+    with _library(app) as library:
+        click.echo(f"{sum(s.records for s in library.index.segments().values())} messages indexed", err=True)
+
+
+def _existing(app: App) -> Path:
+    directory = app.config.paths.archive
+    if not store.folder(directory).is_dir():
+        fail(f"{directory}: no archive here yet", os.EX_NOINPUT)
+    return directory
+
+
+@contextmanager
+def _library(app: App) -> Iterator[Library]:
+    """The archive, its index brought up to date as far as that can be done."""
+    directory = _existing(app)
+    try:
+        with Library(directory) as library:
+            # Without the right to write, what the trap's own indexer did has to do.
+            with contextlib.suppress(PermissionError), _progress("indexing", directory) as done:
+                indexer.settle(directory, library.index, done=done)
+            if left := indexer.behind(directory, library.index):
+                click.echo(f"spamtrap: {size(left)} of the archive are not indexed yet", err=True)
+            yield library
+    except sqlite3.Error as error:
+        fail(f"{directory}: the index can't be read ({error}); run: spamtrap archive reindex", os.EX_DATAERR)
+
+
+@contextmanager
+def _progress(what: str, directory: Path) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr, when that is a terminal and something happens."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    total = sum(path.stat().st_size for path in store.segments(directory))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total, visible=False)
+        yield lambda number: bar.update(task, advance=number, visible=True)
+
+
+def _joined(words: tuple[str, ...]) -> str:
+    """The query as it was meant: the shell takes the quotes of "two words" away."""
+    for word in words:
+        if word.startswith("--"):
+            raise click.NoSuchOption(word)
+    if len(words) == 1:
+        return words[0]
+    return " ".join(
+        re.sub(r"^(-?(?:[A-Za-z]+:)?)(.*)$", r'\1"\2"', word) if " " in word and '"' not in word else word
+        for word in words
+    )
+
+
+def _parse(text: str) -> query.Query:
+    try:
+        return query.parse(text)
+    except query.QueryError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _list(app: App, text: str, limit: int, before: str | None, as_json: bool) -> None:
+    wanted = _parse(text)
+    with _library(app) as library:
+        if before and not library.get(before):
+            fail(f"no message {before} in the archive", os.EX_NOINPUT)
+        rows = library.find(wanted, before, limit or -1)
+        if as_json:
+            for row in rows:
+                json_line(row.to_map())
+        else:
+            _show_rows(islice(rows, limit or None))
+
+
+def _show_rows(rows: Iterable[Row]) -> None:
+    cells = [
+        (
+            row.id,
+            _when(row.received_at),
+            size(row.size),
+            Text(row.client_ip, style="cyan"),
+            row.mail_from or "<>",
+            Text(row.subject, style="bold"),
+        )
+        for row in rows
+    ]
+    show(table(("id", "received (UTC)", ">size", "client", "from", "subject"), cells))
+
+
+def _records(library: Library, rows: Iterable[Row]) -> Iterator[Record]:
+    """The records of rows; what retention took meanwhile is left out, damage is told and left out."""
+    for row in rows:
+        try:
+            yield library.record(row)
+        except FileNotFoundError:
+            continue
+        except Corrupt as error:
+            click.echo(f"spamtrap: {error}", err=True)
+
+
+def _when(seconds: float | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) if seconds is not None else "-"

@@ -1,0 +1,104 @@
+"""Shows one archived message to people, with nothing in it that a terminal would obey."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import msgspec
+from rich.text import Text
+
+from trap.archive.export import clean
+from trap.archive.fields import Fields, extract
+from trap.archive.record import Record
+from trap.archive.search import Row
+from trap.cli.output import json_line, show, size, table
+from trap.envelope import printable
+
+_LINES = 40
+_MAX_PARTS = 1000
+
+
+def show_record(record: Record, row: Row, what: str) -> None:
+    """Print a message.
+
+    Args:
+        what: "headers", "parts", "json", or anything else for a summary.
+    """
+    if what == "headers":
+        _print_lines(_head(record.message))
+    elif what == "parts":
+        show(table((">part", "type", ">size", "name", "sha256"), _parts(record)))
+    elif what == "json":
+        json_line(
+            {
+                **row.to_map(),
+                "envelope": clean(record.envelope.to_map()),
+                "notes": clean(dict(record.notes)),
+                "fields": msgspec.to_builtins(extract(record)),
+            }
+        )
+    else:
+        _summary(record, row)
+
+
+def _summary(record: Record, row: Row) -> None:
+    fields = extract(record)
+    show(table(("", ""), list(_facts(record, row, fields))))
+    lines = [line for line in fields.text.splitlines() if line.strip()]
+    _print_lines("\n".join(lines[:_LINES]))
+    if len(lines) > _LINES:
+        click.echo(f"… {len(lines) - _LINES} more lines; the whole message: --raw")
+
+
+def _facts(record: Record, row: Row, fields: Fields) -> Iterator[tuple[Text, str]]:
+    envelope = record.envelope
+    facts: list[tuple[str, Any]] = [
+        ("id", record.id),
+        ("sha256", record.sha256.hex()),
+        ("size", size(len(record.message))),
+        ("client", f"{row.client_ip} port {envelope.client_port}, {envelope.helo_verb} {row.helo}"),
+        ("mail from", row.mail_from or "<>"),
+        *(("rcpt to", address) for address in row.rcpt_tos),
+        ("subject", fields.subject),
+        *(("from", sender) for sender in fields.senders),
+        *(("to", recipient) for recipient in fields.recipients),
+        ("date", fields.date),
+        *(("received", f"{hop.sender} → {hop.receiver} {hop.date}") for hop in fields.received),
+        *(("attachment", f"{file.name} {file.type} {size(file.size)}") for file in fields.attachments),
+        ("defects", "; ".join(fields.defects)),
+        *((stage, _notes(note)) for stage, note in clean(dict(record.notes)).items()),
+    ]
+    yield from ((Text(name, style="cyan"), str(value)) for name, value in facts if value)
+
+
+def _notes(note: Any) -> str:
+    return msgspec.json.encode(note).decode()
+
+
+def _head(message: bytes) -> str:
+    """The header of a message, its lines as they are."""
+    ends = [end for end in (message.find(b"\r\n\r\n"), message.find(b"\n\n")) if end >= 0]
+    return message[: min(ends, default=len(message))].decode("utf-8", "surrogateescape")
+
+
+def _print_lines(text: str) -> None:
+    for line in text.splitlines():
+        click.echo(printable(line.expandtabs()))
+
+
+def _parts(record: Record) -> Iterator[tuple[int, str, str, str, str]]:
+    """Number, type, size, name and sha256 of every part, up to one that can't be read."""
+    try:
+        for number, part in enumerate(record.job().mail.message.walk(), 1):
+            if number > _MAX_PARTS:
+                return
+            data = b"" if part.is_multipart() else part.get_payload(decode=True) or b""
+            digest = "" if part.is_multipart() else hashlib.sha256(data).hexdigest()
+            yield number, printable(part.get_content_type()), size(len(data)), _name(part), digest
+    except Exception as error:  # hostile mail makes the email package raise anything
+        click.echo(f"spamtrap: the other parts can't be read: {printable(str(error))}", err=True)
+
+
+def _name(part: Any) -> str:
+    return printable(str(part.get_filename() or ""))
