@@ -2,7 +2,9 @@
 
 Only CRLF.CRLF ends a message, whatever look-alikes it holds, so nobody can smuggle a second one
 into it. A client that never sent a CRLF can't say that; for it alone LF.LF is the end. Dots are
-unstuffed after the line ending that is valid, and everything else is left as it came.
+unstuffed after the line ending that is valid. After a bare LF in an ordinary session, which is no line
+ending, a dot that stands alone is left as it came; but of two one is taken away, because clients that
+have bare LFs in their messages (Python's smtplib is one) stuff the dots that follow them too.
 
     >>> body = Body(limit=1000)
     >>> body.feed(b"Subject: a\\r\\n..b\\r\\n.")
@@ -10,8 +12,11 @@ unstuffed after the line ending that is valid, and everything else is left as it
     (b'QUIT\\r\\n', b'Subject: a\\r\\n.b\\r\\n')
 """
 
+import re
+
 CRLF_END = b"\r\n.\r\n"
 LF_END = b"\n.\n"
+_STUFFED_BARE = re.compile(rb"(?<!\r)\n\.\.")
 _KEEP = len(CRLF_END) - 1
 """An end that is split between two pieces has this much of it in the first at most."""
 
@@ -72,9 +77,12 @@ class Body:
         """The message, once it has ended; empty when it was oversize."""
         if self.oversize:
             return b""
-        if not self._dots:
-            return bytes(memoryview(self._raw)[2:])
-        return bytes(self._raw).replace(self._newline + b".", self._newline)[2:]
+        raw: bytes | bytearray = self._raw
+        if self._dots:
+            raw = raw.replace(self._newline + b".", self._newline)
+        if not self.bare_lf and b"\n.." in raw:
+            raw = _STUFFED_BARE.sub(b"\n.", raw)
+        return bytes(memoryview(raw)[2:])
 
     def _count_dots(self, seen: int, end: int) -> int:
         return self._raw.count(self._newline + b".", max(0, seen - len(self._newline)), end)
