@@ -1,20 +1,14 @@
 """The command group `spamtrap archive`."""
 
-import contextlib
 import os
-import re
-import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from trap.archive import export as exporting
@@ -26,6 +20,7 @@ from trap.archive.search import Row
 from trap.archive.verify import Proof
 from trap.cli.base import App, Group, fail, pass_app
 from trap.cli.output import json_line, show, size, table
+from trap.cli_library import existing, joined, opened, parsed, progress
 from trap.cli_message import show_record
 
 _QUERY_ARGS = {"ignore_unknown_options": True}  # -word is a word that must not be there
@@ -66,9 +61,9 @@ def search(app: App, words: tuple[str, ...], limit: int, before: str | None, as_
 
     QUERY is made of words, "phrases" and wor* beginnings, all of which must be there, or, with a -
     in front, must not. Fields: subject: from: to: body: attachment: (name or sha256)
-    date:2026-11-01..2026-11-03 (or 2026-11, 3d, today; UTC) ip:192.0.2.0/24 campaign:
+    date:2026-11-01..2026-11-03 (or 2026-11, 3d, today; UTC) ip:192.0.2.0/24 helo: campaign:
     """
-    _list(app, _joined(words), limit, before, as_json)
+    _list(app, joined(words), limit, before, as_json)
 
 
 @archive.command("show", example="spamtrap archive show 17636400000000001a2b3c4d --raw > message.eml")
@@ -80,7 +75,7 @@ def search(app: App, words: tuple[str, ...], limit: int, before: str | None, as_
 @pass_app
 def show_(app: App, job_id: str, what: str | None) -> None:
     """Show one archived message: its envelope, what the stages noted, and the text."""
-    with _library(app) as library:
+    with opened(app) as library:
         row = library.get(job_id)
         if not row:
             fail(f"no message {job_id} in the archive", os.EX_NOINPUT)
@@ -127,11 +122,11 @@ _FORMATS: dict[str, Callable[..., int]] = {
 @pass_app
 def export(app: App, words: tuple[str, ...], form: str, output: Path) -> None:
     """Write messages out, newest first: those a QUERY finds (see `search`), or all."""
-    wanted = _parse(_joined(words))
+    wanted = parsed(joined(words))
     to_stdout = str(output) == "-"
     if form in {"maildir", "eml"} and to_stdout:
         raise click.UsageError(f"--format {form} needs --output")
-    with _library(app) as library:
+    with opened(app) as library:
         records = _records(library, library.find(wanted))
         if form in {"maildir", "eml"}:
             write = exporting.to_zip if form == "eml" and output.suffix == ".zip" else _FORMATS[form]
@@ -149,7 +144,7 @@ def export(app: App, words: tuple[str, ...], form: str, output: Path) -> None:
 @pass_app
 def stats(app: App, as_json: bool) -> None:
     """Say how much is archived, from when, and what it costs."""
-    with _library(app) as library:
+    with opened(app) as library:
         known = library.index.segments().values()
         on_disk = sum(path.stat().st_size for path in store.segments(library.directory))
         ends = [next(library.find(query.Query(), limit=1), None), library.oldest()]
@@ -198,7 +193,7 @@ def verify(app: App, as_json: bool) -> None:
     """
     proof = Proof()
     faults: list[str] = []
-    with _library(app) as library, _progress("verifying", library.directory) as done:
+    with opened(app) as library, progress("verifying", library.directory) as done:
         for fault in proof.faults(library.directory, library.index, done):
             faults.append(fault)
             if not as_json:
@@ -220,72 +215,16 @@ def verify(app: App, as_json: bool) -> None:
 @pass_app
 def reindex(app: App) -> None:
     """Make the index anew from the segments. May be done while the trap runs."""
-    directory = _existing(app)
-    with _progress("indexing", directory) as done:
+    directory = existing(app)
+    with progress("indexing", directory) as done:
         indexer.rebuild(directory, done)
-    with _library(app) as library:
+    with opened(app) as library:
         click.echo(f"{sum(s.records for s in library.index.segments().values())} messages indexed", err=True)
 
 
-def _existing(app: App) -> Path:
-    directory = app.config.paths.archive
-    if not store.folder(directory).is_dir():
-        fail(f"{directory}: no archive here yet", os.EX_NOINPUT)
-    return directory
-
-
-@contextmanager
-def _library(app: App) -> Iterator[Library]:
-    """The archive, its index brought up to date as far as that can be done."""
-    directory = _existing(app)
-    try:
-        with Library(directory) as library:
-            # Without the right to write, what the trap's own indexer did has to do.
-            with contextlib.suppress(PermissionError), _progress("indexing", directory) as done:
-                indexer.settle(directory, library.index, done=done)
-            if left := indexer.behind(directory, library.index):
-                click.echo(f"spamtrap: {size(left)} of the archive are not indexed yet", err=True)
-            yield library
-    except sqlite3.Error as error:
-        fail(f"{directory}: the index can't be read ({error}); run: spamtrap archive reindex", os.EX_DATAERR)
-
-
-@contextmanager
-def _progress(what: str, directory: Path) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr, when that is a terminal and something happens."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    total = sum(path.stat().st_size for path in store.segments(directory))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, visible=False)
-        yield lambda number: bar.update(task, advance=number, visible=True)
-
-
-def _joined(words: tuple[str, ...]) -> str:
-    """The query as it was meant: the shell takes the quotes of "two words" away."""
-    for word in words:
-        if word.startswith("--"):
-            raise click.NoSuchOption(word)
-    if len(words) == 1:
-        return words[0]
-    return " ".join(
-        re.sub(r"^(-?(?:[A-Za-z]+:)?)(.*)$", r'\1"\2"', word) if " " in word and '"' not in word else word
-        for word in words
-    )
-
-
-def _parse(text: str) -> query.Query:
-    try:
-        return query.parse(text)
-    except query.QueryError as error:
-        raise click.UsageError(str(error)) from None
-
-
 def _list(app: App, text: str, limit: int, before: str | None, as_json: bool) -> None:
-    wanted = _parse(text)
-    with _library(app) as library:
+    wanted = parsed(text)
+    with opened(app) as library:
         if before and not library.get(before):
             fail(f"no message {before} in the archive", os.EX_NOINPUT)
         rows = library.find(wanted, before, limit or -1)

@@ -17,7 +17,7 @@
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -34,6 +34,8 @@ from trap.envelope import printable
 from trap.job import ID_DIGITS
 
 _FILE = re.compile(r"index-(\d+)\.db")
+_VERSION = 1
+"""Of the tables below. An index of another version is made anew: spamtrap archive reindex."""
 _BUSY = 30.0
 _RANDOM_BITS = 11
 """Of the random part of an id, in its key. With 52 bits of microseconds they last until 2112."""
@@ -56,7 +58,7 @@ CREATE INDEX message_segment ON message (segment);
 CREATE INDEX message_ip ON message (ip) WHERE ip IS NOT NULL;
 CREATE INDEX message_campaign ON message (campaign) WHERE campaign IS NOT NULL;
 """
-_WORDS = """CREATE VIRTUAL TABLE words_{} USING fts5 (subject, sender, recipient, attachment, body,
+_WORDS = """CREATE VIRTUAL TABLE words_{} USING fts5 (subject, sender, recipient, attachment, origin, body,
     content='', columnsize=0, tokenize='unicode61 remove_diacritics 2')"""
 
 encode_json = msgspec.json.Encoder().encode
@@ -121,6 +123,8 @@ class Index:
             if not self._made():
                 self.db.execute("PRAGMA journal_mode = WAL")
                 self._make()
+            if self.db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                raise sqlite3.DatabaseError("made by another version of spamtrap")
         except BaseException:
             self.db.close()
             raise
@@ -139,6 +143,7 @@ class Index:
             if not self._made():  # another process was faster
                 for statement in _SCHEMA.split(";"):
                     self.db.execute(statement)
+                self.db.execute(f"PRAGMA user_version = {_VERSION}")
 
     @property
     def replaced(self) -> bool:
@@ -235,8 +240,8 @@ class Index:
             key += 1
         self.db.execute(_INSERT, [key, entry.record.id, n, *_row(entry)])
         self.db.execute(
-            f"INSERT INTO words_{n} (rowid, subject, sender, recipient, attachment, body)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO words_{n} (rowid, subject, sender, recipient, attachment, origin, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             [key, *_words(entry)],
         )
         return key
@@ -248,8 +253,6 @@ _INSERT = "INSERT INTO message VALUES (" + ", ".join("?" * 16) + ")"
 def _row(entry: Entry) -> list[object]:
     record, offset, fields = entry
     envelope = record.envelope
-    campaigns = (note["campaign"] for note in record.notes.values() if "campaign" in note)
-    campaign = next(campaigns, None)
     rcpt_tos = [printable(address) for address in envelope.rcpt_tos]
     return [
         offset,
@@ -262,10 +265,16 @@ def _row(entry: Entry) -> list[object]:
         encode_json(rcpt_tos).decode(),
         fields.subject,
         fields.senders[0] if fields.senders else "",
-        None if campaign is None else printable(str(campaign)),
+        _campaign(record),
         len(fields.attachments),
         "; ".join(fields.defects),
     ]
+
+
+def _campaign(record: Record) -> str | None:
+    """The campaign that some stage before the archive found it to belong to."""
+    notes = [note for note in record.notes.values() if isinstance(note, Mapping) and "campaign" in note]
+    return printable(str(notes[0]["campaign"])) if notes else None
 
 
 def _words(entry: Entry) -> list[str]:
@@ -276,17 +285,16 @@ def _words(entry: Entry) -> list[str]:
         "\n".join([printable(envelope.mail_from), *fields.senders]),
         "\n".join([*map(printable, envelope.rcpt_tos), *fields.recipients]),
         "\n".join(files),
+        "\n".join(map(printable, (envelope.client_ip, envelope.helo or "", _campaign(entry.record) or ""))),
     )
     return [*(searchable(column, _MAX_ENVELOPE) for column in columns), fields.text]
 
 
-def replace(directory: Path, rebuilt: Path) -> Path:
-    """Let a rebuilt index, closed, take the place of the one in use; returns its new path."""
+def replace(directory: Path, rebuilt: Path) -> None:
+    """Let a rebuilt index, closed, take the place of the one in use."""
     old = index_files(directory)
-    number = int(_FILE.fullmatch(old[-1].name)[1]) + 1 if old else 1  # type: ignore[index]
-    path = directory / f"index-{number}.db"
-    fsio.rename(str(rebuilt), str(path), sync=True)
+    number = int(old[-1].stem.removeprefix("index-")) + 1 if old else 1
+    fsio.rename(str(rebuilt), str(directory / f"index-{number}.db"), sync=True)
     for file in old:
         for suffix in ("", "-wal", "-shm"):
             fsio.unlink(os.fspath(file) + suffix)
-    return path

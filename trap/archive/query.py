@@ -8,6 +8,7 @@
     date:2026-11-01..2026-11-03      both days included, UTC; also 2026-11, 2026-11-01T10:30, 3d (the last
                                      three days), 2026-11-01.. (since then), today, yesterday
     ip:192.0.2.7 ip:2001:db8::/32    the client's address
+    helo:mail.a.example              as the client greeted
     campaign:0000000000f7            as the dedup stage numbers them
 
 All must be true of a message; a field with a - in front must not.
@@ -29,12 +30,14 @@ COLUMNS = {
     "to": "recipient",
     "attachment": "attachment",
     "body": "body",
+    "helo": "origin",
 }
 """Fields that hold words, and the index's columns for them."""
 FIELDS = (*COLUMNS, "date", "ip", "campaign")
 
 _TERM = re.compile(r'(-?)(?:([A-Za-z]+):(?!//))?(?:"([^"]*)"(\*?)|([^\s"]+))')
 _DATE = re.compile(r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:[T ](\d\d?):(\d\d)(?::(\d\d))?Z?)?)?)?")
+_IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _MAX_QUERY = 4000
 _FOREVER = float("inf")
 
@@ -55,6 +58,8 @@ class Query:
         without: FTS5 expressions that must not.
         since, until: accepted at or after the one and before the other, in seconds since the epoch.
         conditions: what else must be true.
+        hints: FTS5 expressions that are true of all that meets the conditions. Together with words they
+            keep a search from going through all mail with a common word.
     """
 
     words: list[str] = field(default_factory=list)
@@ -62,6 +67,7 @@ class Query:
     since: float = 0.0
     until: float = _FOREVER
     conditions: list[Condition] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
 
 
 def parse(text: str, now: float | None = None) -> Query:
@@ -114,19 +120,23 @@ def _add(query: Query, term: re.Match[str], now: float) -> None:
         query.since, query.until = max(query.since, since), min(query.until, until)
     elif name == "ip":
         _condition(query, minus, *_network(value))
+        if _IPV4.fullmatch(value) and not minus:
+            query.hints.append(_match("helo", value, star=False))
     elif name == "campaign":
         _condition(query, minus, "campaign = ?", [value])
+        if not minus:
+            query.hints.append(_match("helo", value, star=False))
     elif name == "from" and value == "<>":
         _condition(query, minus, "mail_from = ?", [""])
     else:
-        (query.without if minus else query.words).append(_match(name, value, bool(star)))
+        (query.without if minus else query.words).append(_match(name, value, star=bool(star)))
 
 
 def _condition(query: Query, minus: str, sql: str, values: list[object]) -> None:
     query.conditions.append((f"({sql}) IS NOT TRUE" if minus else sql, values))
 
 
-def _match(name: str, value: str, star: bool) -> str:
+def _match(name: str, value: str, *, star: bool) -> str:
     """An FTS5 expression for a word or phrase."""
     if value.endswith("*"):
         value, star = value.rstrip("*"), True

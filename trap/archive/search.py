@@ -114,7 +114,7 @@ def _in_segment(index: Index, part: Known, query: Query, low: int, high: int, li
     words = f"words_{part.n}"
     without = " OR ".join(query.without)
     if query.words:
-        match = " AND ".join(query.words)
+        match = " AND ".join([*query.words, *query.hints])
         sql = (
             f"SELECT {_COLUMNS} FROM {words} CROSS JOIN message AS m ON m.key = {words}.rowid"
             f" WHERE {words} MATCH ? AND {words}.rowid BETWEEN ? AND ?"

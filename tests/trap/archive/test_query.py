@@ -96,6 +96,9 @@ def library(directory: Path, indexed: Callable[[], Index]) -> Callable[[str], li
         ("ip:0.0.0.0/0 money", [2, 1]),
         ("campaign:1", [5, 3, 1]),
         ("-campaign:1 money", [4, 2]),
+        ("campaign:1 money", [5, 1]),
+        ("ip:192.0.2.2 money", [2]),
+        ("helo:mail.a.example", [5, 4, 3, 2, 1]),
         ("date:2026-11-01", [2, 1]),
         ("date:2026-11-01..2026-11-02", [4, 3, 2, 1]),
         ("date:2026-11-02..", [5, 4, 3]),
@@ -164,7 +167,7 @@ def test_no_query_can_break_the_search(text: str) -> None:
     except QueryError:
         return
     db = sqlite3.connect(":memory:")
-    db.execute("CREATE VIRTUAL TABLE w USING fts5 (subject, sender, recipient, attachment, body)")
-    for expression in (*query.words, *query.without):
+    db.execute("CREATE VIRTUAL TABLE w USING fts5 (subject, sender, recipient, attachment, origin, body)")
+    for expression in (*query.words, *query.without, *query.hints):
         db.execute("SELECT * FROM w WHERE w MATCH ?", [f"({expression}) NOT ({expression})"]).fetchall()
     db.close()

@@ -1,0 +1,77 @@
+"""What the archive commands share: opening the archive, progress bars, queries as the shell leaves them."""
+
+import contextlib
+import os
+import re
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from trap.archive import indexer, query, store
+from trap.archive.library import Library
+from trap.cli.base import App, fail
+from trap.cli.output import size
+
+
+def existing(app: App) -> Path:
+    """Where the archive is; ends with one line and 66 when there is none."""
+    directory = app.config.paths.archive
+    if not store.folder(directory).is_dir():
+        fail(f"{directory}: no archive here yet", os.EX_NOINPUT)
+    return directory
+
+
+@contextmanager
+def opened(app: App) -> Iterator[Library]:
+    """The archive, its index brought up to date as far as that can be done."""
+    directory = existing(app)
+    try:
+        with Library(directory) as library:
+            # Without the right to write, what the trap's own indexer did has to do.
+            with contextlib.suppress(PermissionError), progress("indexing", directory) as done:
+                indexer.settle(directory, library.index, done=done)
+            if left := indexer.behind(directory, library.index):
+                click.echo(f"spamtrap: {size(left)} of the archive are not indexed yet", err=True)
+            yield library
+    except sqlite3.Error as error:
+        fail(f"{directory}: the index can't be read ({error}); run: spamtrap archive reindex", os.EX_DATAERR)
+
+
+@contextmanager
+def progress(what: str, directory: Path) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr, when that is a terminal and something happens."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    total = sum(path.stat().st_size for path in store.segments(directory))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total, visible=False)
+        yield lambda number: bar.update(task, advance=number, visible=True)
+
+
+def joined(words: tuple[str, ...]) -> str:
+    """The query as it was meant: the shell takes the quotes of "two words" away."""
+    for word in words:
+        if word.startswith("--"):
+            raise click.NoSuchOption(word)
+    if len(words) == 1:
+        return words[0]
+    return " ".join(
+        re.sub(r"^(-?(?:[A-Za-z]+:)?)(.*)$", r'\1"\2"', word) if " " in word and '"' not in word else word
+        for word in words
+    )
+
+
+def parsed(text: str) -> query.Query:
+    """The query; ends with one line and 64 when it is none."""
+    try:
+        return query.parse(text)
+    except query.QueryError as error:
+        raise click.UsageError(str(error)) from None
