@@ -202,7 +202,7 @@ def _campaigns(summary: Summary) -> Iterator[str]:
         about = size(found.size) if found.size else ""
         yield (
             f"  {found.id:<16}{number(found.messages):>10}{number(found.reported):>10}"
-            f"{number(found.networks):>10}  {about:<9}{_cut(sender, 29)}"
+            f"{number(found.networks):>10}  {about:<9}{_cut(sender, 20)}"
         )
 
 

@@ -137,6 +137,11 @@ class Report:
                 self._work = work
                 return
 
+    @property
+    def busy(self) -> bool:
+        """Whether a summary is under way: the next tick goes on with it."""
+        return self._work is not None
+
     def close(self) -> None:
         """Leave a summary that is under way to the next worker."""
         self._work = None
