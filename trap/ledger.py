@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from trap.fsio import replace_file
+from trap.fsio import replace_file, unlink
 from trap.job import id_time
 from trap.maillog import CURRENT, MailLog, rotated, sequence
 from trap.queue import BAD
@@ -58,7 +58,7 @@ def events(path: Path, torn: Counter[str] | None = None) -> Iterator[Event]:
 
 
 def events_since(directory: Path, since: float) -> Iterator[Event]:
-    """Every event that is not older than `since` (seconds since the epoch), from all files of a log in use."""
+    """Every event not older than `since` (seconds since the epoch), from all files of a log in use."""
     read: set[int] = set()
     while True:
         count = len(read)
@@ -266,5 +266,5 @@ def settle(log: MailLog, directory: Path, branches: list[str], limit: int, keep:
     ledger.settle()
     replace_file(settled, msgspec.json.encode(totals))
     for path in ripe[: max(0, len(files) - keep)]:
-        path.unlink()
+        unlink(str(path))
     return True

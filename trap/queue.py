@@ -197,12 +197,12 @@ class Queue:
             len(waiting), len(claimed), id_time(oldest) if oldest else 0.0, fsio.Lease.alive(self.work)
         )
 
-    def ids(self) -> list[str]:
+    def ids(self) -> set[str]:
         """Ids of all jobs in the queue, waiting or claimed."""
         # RACE: a job moves from new/ to work/, or back, between two listings; so list new/ once
         # more. (test_listing_meets_a_job_that_is_given_back)
         listed = [*fsio.names(self.new), *self._claimed(), *fsio.names(self.new)]
-        return [split[0] for name in listed if (split := split_name(name))]
+        return {split[0] for name in listed if (split := split_name(name))}
 
     def _claimed(self) -> Iterator[str]:
         for worker in fsio.names(self.work):
