@@ -87,7 +87,7 @@ class Archive:
         if now - self._looked >= _LOOK_EVERY and (self._retain is not None or self._retain_bytes is not None):
             self._looked = now
             for path in retention.enforce(self._directory, now, self._retain, self._retain_bytes):
-                log.info("archive: dropped segment %s", path.name)
+                log.info("dropped segment %s", path.name)
 
     def close(self) -> None:
         """Leave the open segment to whoever comes next, and the index up to date."""

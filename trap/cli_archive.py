@@ -157,7 +157,9 @@ def stats(app: App, as_json: bool) -> None:
             "index_bytes": sum(path.stat().st_size for path in index_files(library.directory)),
             "newest": ends[0].received_at if ends[0] else None,
             "oldest": ends[1].received_at if ends[1] else None,
-            "not_indexed_bytes": indexer.behind(library.directory, library.index),
+            "not_indexed_bytes": indexer.behind(
+                library.index, indexer.ends(library.directory, library.index)
+            ),
         }
     if as_json:
         json_line(found)
@@ -217,7 +219,7 @@ def reindex(app: App) -> None:
     """Make the index anew from the segments. May be done while the trap runs."""
     directory = existing(app)
     with progress("indexing", directory) as done:
-        indexer.rebuild(directory, done)
+        indexer.rebuild(directory, done=done)
     with opened(app) as library:
         click.echo(f"{sum(s.records for s in library.index.segments().values())} messages indexed", err=True)
 

@@ -1,6 +1,5 @@
 """What the archive commands share: opening the archive, progress bars, queries as the shell leaves them."""
 
-import contextlib
 import os
 import re
 import sqlite3
@@ -31,12 +30,13 @@ def existing(app: App) -> Path:
 def opened(app: App) -> Iterator[Library]:
     """The archive, its index brought up to date as far as that can be done."""
     directory = existing(app)
+    if not os.access(directory, os.W_OK):
+        fail(f"{directory}: readers too must be able to write here, as SQLite locks files", os.EX_NOPERM)
     try:
         with Library(directory) as library:
-            # Without the right to write, what the trap's own indexer did has to do.
-            with contextlib.suppress(PermissionError), progress("indexing", directory) as done:
-                indexer.settle(directory, library.index, done=done)
-            if left := indexer.behind(directory, library.index):
+            with progress("indexing", directory) as done:
+                left = indexer.settle(directory, library.index, done=done)
+            if left:
                 click.echo(f"spamtrap: {size(left)} of the archive are not indexed yet", err=True)
             yield library
     except sqlite3.Error as error:

@@ -30,7 +30,7 @@ class Indexer:
         """Say that there is something new; (re)starts the child when it is not there. Never waits."""
         child = self._child
         if child and child.poll() is not None:
-            log.warning("archive: the indexer ended with status %s", child.returncode)
+            log.warning("the indexer ended with status %s", child.returncode)
             self._discard(child)
             child = self._child = None
         if not child and time.monotonic() - self._started > _AGAIN:

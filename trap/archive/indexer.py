@@ -13,6 +13,7 @@ import errno
 import fcntl
 import logging
 import os
+import resource
 import select
 import signal
 import sqlite3
@@ -39,6 +40,8 @@ _BATCH_BYTES = 32 << 20
 _GRACE = 5.0
 """Seconds we go on after our parent is gone."""
 _PATIENCE = 10.0
+_TROUBLE = 5.0
+_MEMORY = 4 << 30
 _IDLE = 1.0
 """Seconds between two looks when nobody says that there is something new."""
 
@@ -86,22 +89,31 @@ def catch_up(
         except FileNotFoundError:
             continue  # retention took it just now
         except Corrupt as error:
-            log.debug("archive: %s is not indexed: %s", name, error)
+            log.debug("%s is not indexed: %s", name, error)
 
 
-def behind(directory: Path, index: Index) -> int:
-    """How many bytes of segments are not indexed yet."""
+def ends(directory: Path, index: Index) -> dict[str, tuple[int, int]]:
+    """Where the records of each segment that is not known whole begin and end at the moment."""
     known = index.segments()
-    total = 0
+    found = {}
     for path in segments(directory):
-        entry = known.get(path.name.removesuffix(path.suffix))
-        if not (entry and entry.complete):
+        name = path.name.removesuffix(path.suffix)
+        if name not in known or not known[name].complete:
             try:
                 with Reader(path) as reader:
-                    total += max(0, reader.end - (entry.indexed_to if entry else reader.start))
+                    found[name] = (reader.start, reader.end)
             except (FileNotFoundError, Corrupt):
                 continue
-    return total
+    return found
+
+
+def behind(index: Index, goal: dict[str, tuple[int, int]]) -> int:
+    """How many bytes of segments are not indexed, up to where they ended when `ends` looked."""
+    known = index.segments()
+    return sum(
+        max(0, end - max(start, known[name].indexed_to if name in known else 0))
+        for name, (start, end) in goal.items()
+    )
 
 
 def settle(
@@ -119,20 +131,29 @@ def settle(
     Returns:
         How many bytes of segments are still not indexed.
     """
-    end = time.monotonic() + patience
-    while (left := behind(directory, index)) and time.monotonic() < end:
+    limit = time.monotonic() + patience
+    goal = ends(directory, index)
+    while (left := behind(index, goal)) and time.monotonic() < limit:
         with lock(directory) as ours:
             if ours:
                 catch_up(directory, index, done=done)
-                return behind(directory, index)
+                return behind(index, goal)
         time.sleep(0.05)
     return left
 
 
-def rebuild(directory: Path, done: Callable[[int], None] = lambda _: None) -> None:
+def rebuild(
+    directory: Path,
+    stop: Callable[[], bool] = lambda: False,
+    done: Callable[[int], None] = lambda _: None,
+) -> None:
     """Make the index anew from nothing but the segments, and let it take the old one's place.
 
     The old one answers until then. Running workers go on to the new one by themselves.
+
+    Args:
+        stop: asked now and then whether to give it up.
+        done: told how many bytes of segments were indexed.
 
     Raises:
         BlockingIOError: somebody else is at it.
@@ -144,10 +165,11 @@ def rebuild(directory: Path, done: Callable[[int], None] = lambda _: None) -> No
         for suffix in ("", "-wal", "-shm"):
             fsio.unlink(os.fspath(made) + suffix)
         index = Index(made)
-        catch_up(directory, index, done=done)
+        catch_up(directory, index, stop, done)
         index.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         index.close()
-        replace(directory, made)
+        if not stop():
+            replace(directory, made)
 
 
 def _segment(
@@ -194,7 +216,7 @@ def _entry(reader: Reader, frame: Frame) -> Entry | None:
     try:
         record = reader.record(frame)
     except Corrupt as error:
-        log.error("archive: %s at %d can't be indexed: %s", reader.name, frame.offset, error)
+        log.error("%s at %d can't be indexed: %s", reader.name, frame.offset, error)
         return None
     return Entry(record, frame.offset, extract(record))
 
@@ -229,34 +251,42 @@ def serve(directory: Path) -> None:
     """Index until standard input is closed."""
     parent = _Parent()
     while not parent.gone:
-        with lock(directory) as ours:
-            if ours:
-                try:
+        try:
+            with lock(directory) as ours:
+                if ours:
                     _work(directory, parent)
-                except (sqlite3.Error, OSError) as error:
-                    log.error("archive: the index can't be written: %s", error)
-                    parent.wait(_IDLE)
-        if not ours:
-            parent.wait(_IDLE)
+            if not ours:
+                parent.wait(_IDLE)
+        except (sqlite3.Error, OSError) as error:
+            log.error("the index can't be written: %s", error)
+            time.sleep(_TROUBLE)
 
 
 def _work(directory: Path, parent: _Parent) -> None:
-    index = Index.open(directory)
     try:
-        while not index.replaced:
-            catch_up(directory, index, parent.overdue)
-            if parent.gone:
-                return
-            parent.wait(_IDLE)
-    finally:
-        index.close()
+        index = Index.open(directory)
+        try:
+            while not index.replaced:
+                catch_up(directory, index, parent.overdue)
+                if parent.gone:
+                    return
+                parent.wait(_IDLE)
+        finally:
+            index.close()
+    except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:  # locked, full: not damaged
+            raise
+        log.error("the index can't be used (%s); making it anew", error)
+        rebuild(directory, parent.overdue)
 
 
 def main() -> None:
     """Entry point of the child process."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, format="archive indexer: %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for our parent, who tells us
     os.nice(5)  # storing goes first
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, hard))  # a parser that wants more gets a MemoryError
     serve(Path(sys.argv[1]))
 
 

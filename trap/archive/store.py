@@ -11,7 +11,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trap import fsio
@@ -26,6 +26,8 @@ log = logging.getLogger("spamtrap.archive")
 SEGMENT_SIZE = 128 << 20
 LEVEL = 9
 SEAL_AFTER = 7 * 86400.0
+_TIDY_EVERY = 60.0
+"""Seconds a segment of a dead worker waits for one that goes on with it, before it is sealed."""
 
 
 def folder(directory: Path) -> Path:
@@ -70,6 +72,7 @@ class Store:
         self._writer: Writer | None = None
         self._previous: dict[str, Place] = {}
         self._dictionary: bytes | None = None
+        self._tidied = time.monotonic()
 
     def put(self, jobs: Sequence[Job]) -> list[Place]:
         """Archive jobs: written and synced when this returns.
@@ -92,7 +95,7 @@ class Store:
             try:
                 self.seal()
             except OSError as error:  # what was asked for is done; whoever adopts it tries again
-                log.warning("archive: segment %s could not be sealed: %s", writer.name, error)
+                log.warning("segment %s could not be sealed: %s", writer.name, error)
         return places
 
     def find(self, job_id: str) -> Place | None:
@@ -101,10 +104,14 @@ class Store:
         return found or self._previous.get(job_id)
 
     def tick(self) -> None:
-        """Seal what is due by time."""
+        """Seal what is due by time, and what nobody goes on with."""
         writer = self._writer
         if writer and writer.offsets and time.time() - writer.reader.created > self.seal_after:
             self.seal()
+        if time.monotonic() - self._tidied > _TIDY_EVERY:
+            self._tidied = time.monotonic()
+            for orphan in self._orphans():
+                orphan.seal()
 
     def seal(self) -> None:
         """Seal the segment at hand and train the next one's dictionary from it.
@@ -125,16 +132,23 @@ class Store:
         self._let_go()
 
     def recover(self) -> None:
-        """Take over the open segments whose owner is gone: one to go on with, the others are sealed."""
+        """Go on with an open segment whose owner is gone, if there is one."""
         fsio.make_directory(folder(self.directory))
         sweep(self.directory)
-        for path in segments(self.directory):
-            if not (writer := self._adopt(path)):
-                continue
-            if self._writer or writer.damaged or self._is_full(writer):
+        for writer in self._orphans():
+            if writer.damaged or self._is_full(writer):
                 writer.seal()
             else:
+                log.info("took over segment %s with %d records", writer.name, len(writer.offsets))
                 self._writer = writer
+                return
+
+    def _orphans(self) -> Iterator[Writer]:
+        """Take over, one by one, the open segments whose owner is gone."""
+        for path in segments(self.directory):
+            ours = self._writer is not None and path == self._writer.path
+            if not ours and (writer := Writer.adopt(path, self.level)):
+                yield writer
 
     def _open(self) -> Writer:
         if not self._writer:
@@ -144,14 +158,6 @@ class Store:
                 self._dictionary = _newest_dictionary(self.directory)
             self._writer = Writer.create(folder(self.directory), self._dictionary, self.level)
         return self._writer
-
-    def _adopt(self, path: Path) -> Writer | None:
-        if self._writer and path == self._writer.path:
-            return None
-        writer = Writer.adopt(path, self.level)
-        if writer:
-            log.info("archive: took over segment %s with %d records", writer.name, len(writer.offsets))
-        return writer
 
     def _is_full(self, writer: Writer) -> bool:
         early = not writer.reader.dictionary and len(writer.offsets) >= self.enough

@@ -11,6 +11,7 @@ import secrets
 import time
 from array import array
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -26,6 +27,8 @@ NEW = ".new"
 """Suffix of a segment whose head is not on disk yet."""
 _OPEN = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 _SEALED_MODE = 0o440
+_REMEMBERED = 50_000
+"""Jobs whose place is known without asking the index, should they come again."""
 _READ = 1 << 20
 
 
@@ -44,7 +47,7 @@ class Writer:
     Attributes:
         size: bytes in the file, all of them synced.
         offsets: where its frames begin.
-        places: where each job in it is.
+        places: where each of the last jobs in it is.
         spent: it takes no more records: an append was interrupted. Close it.
         damaged: something before its last good frame is not what was written. Seal it.
     """
@@ -216,6 +219,8 @@ class Writer:
     def _count(self, job_id: str, place: Place, size: int) -> None:
         self.offsets.append(place.offset)
         self.places[job_id] = place
+        if len(self.places) > _REMEMBERED:
+            self.places = dict(islice(self.places.items(), _REMEMBERED // 2, None))
         self._first = min(self._first, id_time(job_id))
         self._last = max(self._last, id_time(job_id))
         self._message_bytes += size

@@ -13,8 +13,8 @@ from support import eventually
 
 from trap.archive import indexer
 from trap.archive.background import Indexer
-from trap.archive.index import Index, key_at, key_of
-from trap.archive.indexer import behind, catch_up, lock, rebuild, settle
+from trap.archive.index import Index, index_files, key_at, key_of
+from trap.archive.indexer import behind, catch_up, ends, lock, rebuild, settle
 from trap.archive.query import parse
 from trap.archive.search import Row, find, get
 from trap.archive.segment import Reader
@@ -157,9 +157,9 @@ def test_indexing_goes_on_where_it_ended(
     index = Index.open(directory)
     calls: list[int] = []
     catch_up(directory, index, stop=lambda: len(calls) > 2, done=calls.append)
-    assert len(rows(index, "offer")) == 9 and behind(directory, index)
+    assert len(rows(index, "offer")) == 9 and behind(index, ends(directory, index))
     catch_up(directory, index)
-    assert len(rows(index, "offer")) == 10 and not behind(directory, index)
+    assert len(rows(index, "offer")) == 10 and not behind(index, ends(directory, index))
     store.put([job(n) for n in range(10, 12)])
     catch_up(directory, index)
     assert len(rows(index, "offer")) == 12
@@ -252,6 +252,29 @@ def test_the_child_indexes_what_comes_in_and_ends_with_its_parent(store: Store, 
         child.close()
     with lock(directory) as ours:
         assert ours
+
+
+def test_the_child_replaces_a_damaged_index(store: Store, directory: Path) -> None:
+    store.put([job(1)])
+    (directory / "index-1.db").write_bytes(b"no database" * 1000)
+    child = Indexer(directory)
+    child.poke()
+    try:
+        eventually(lambda: index_files(directory)[-1].name == "index-2.db")
+        index = Index.open(directory)
+        eventually(lambda: len(rows(index)) == 1)
+        index.close()
+    finally:
+        child.close()
+
+
+def test_an_interrupted_rebuild_changes_nothing(store: Store, directory: Path, indexed: Indexed) -> None:
+    store.put([job(1)])
+    indexed().close()
+    rebuild(directory, stop=lambda: True)
+    assert [path.name for path in index_files(directory)] == ["index-1.db"]
+    rebuild(directory)
+    assert len(rows(indexed())) == 1
 
 
 def test_an_orphaned_indexer_ends(directory: Path) -> None:

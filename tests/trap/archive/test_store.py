@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from archived import job, mail
 
+from trap.archive import store as store_module
 from trap.archive.segment import Reader
 from trap.archive.store import Store, segment_path, segments
 from trap.job import Job
@@ -112,18 +113,25 @@ def test_an_old_segment_is_sealed(directory: Path) -> None:
     assert sealed(directory) == [True]
 
 
-def test_what_the_dead_left_open_is_sealed_but_for_one(directory: Path) -> None:
+def test_what_the_dead_left_open_is_gone_on_with_or_sealed(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers that start again go on, each with one; what is left over after a while is sealed."""
     stores = [Store(directory) for _ in range(3)]
     for number, store in enumerate(stores):
         store.put([job(number)])
-    assert sealed(directory) == [False] * 3
     for store in stores:
         store.close()
-    store = Store(directory)
-    store.put([job(9)])
-    assert sorted(sealed(directory)) == [False, True, True]
-    assert len(ids(directory)) == 4
-    store.close()
+    one, other = Store(directory), Store(directory)
+    one.put([job(8)])
+    other.put([job(9)])
+    assert sealed(directory) == [False] * 3
+    monkeypatch.setattr(store_module, "_TIDY_EVERY", -1.0)
+    one.tick()
+    assert sealed(directory) == [False, False, True]
+    assert len(ids(directory)) == 5
+    one.close()
+    other.close()
 
 
 def test_a_full_disk_is_survived(store: Store, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
