@@ -37,7 +37,7 @@ MOST = 100
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?([\w.:+-]{1,40})", re.IGNORECASE)
 _CHARSETS = {name: name for name in aliases.values()} | aliases
 _LANGUAGE = re.compile(r"\s*([a-z]{2})(?![a-z0-9])", re.IGNORECASE)
-_HOST = re.compile(r"https?://(?:[^\s/@\"'<>]{0,200}@)?([^\s/@:?#\"'<>]{1,253})", re.IGNORECASE)
+_HOST = re.compile(r"https?://(?:[^\s/@\"'<>]{0,200}@)?([^\s/@:?#\"'<>]{1,253})")
 _TLS = re.compile(r"(?:TLS|SSL)v\d(?:\.\d)?")
 _CHARSET_WITHIN = 1 << 14
 
@@ -151,8 +151,8 @@ def _language(said: str | None) -> str:
 
 def _links(markup: str) -> int:
     hosts = set()
-    for found in _HOST.finditer(markup):
-        hosts.add(found[1].lower())
+    for found in _HOST.finditer(markup.lower()):
+        hosts.add(found[1])
         if len(hosts) == MOST:
             break
     return len(hosts)

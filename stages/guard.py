@@ -18,32 +18,24 @@ from trap.envelope import printable
 
 MIN_WORD = 4
 """Shorter words of a recipient are compared with whole labels of a domain, not with parts of them."""
+# fmt: off
+_ROLES = frozenset((
+    "abuse", "admin", "contact", "email", "help", "hostmaster", "info", "mail", "marketing", "news", "noc",
+    "office", "post", "postmaster", "sales", "security", "service", "shop", "support", "test", "user",
+    "webmaster", "www",
+))
+# fmt: on
+"""Names that every domain has (RFC 2142, and habit): they give nobody away, and stand in many domains."""
 OWN = "own"
 """Stands for what has something in common with a recipient, or is to be kept."""
 
 _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.)+(?:[a-z]{{2,24}}|xn--[a-z0-9-]{{2,40}})")
-_SECOND_LEVEL = frozenset(
-    (
-        "ac",
-        "co",
-        "com",
-        "edu",
-        "gob",
-        "gov",
-        "go",
-        "gr",
-        "gv",
-        "id",
-        "in",
-        "mil",
-        "ne",
-        "net",
-        "nom",
-        "or",
-        "org",
-    )
-)
+# fmt: off
+_SECOND_LEVEL = frozenset((
+    "ac", "co", "com", "edu", "gob", "gov", "go", "gr", "gv", "id", "in", "mil", "ne", "net", "nom", "or", "org",
+))
+# fmt: on
 """Labels under which country registries register, as in example.co.uk."""
 _NUMBER = re.compile(r"(?<![\w.-])\d+(?![\w.-])")
 _MAX_REASON = 60
@@ -141,9 +133,8 @@ def _traces(address: str) -> tuple[frozenset[str], frozenset[str]]:
     local, _, domain = address.lower()[:320].rpartition("@")
     registered = registrable(domain) or domain
     plain, label = local.partition("+")[0], registered.partition(".")[0]
-    words = {word.strip(".") for word in (f"{local}@{domain}", local, plain, domain, registered, label)} - {
-        ""
-    }
+    found = (f"{local}@{domain}", local, plain, domain, registered, label)
+    words = {word.strip(".") for word in found} - _ROLES - {""}
     longer = {word for word in words if len(word) >= MIN_WORD}
     return frozenset(words - longer), frozenset(form for word in longer for form in _forms(word))
 

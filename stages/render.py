@@ -11,9 +11,9 @@ from stages.summary import Row, Summary, Totals
 
 WIDTH = 80
 NAMES = {
-    "sender": {"own": "(forged in our name)", "null": "<> (null sender)", "other": "(no domain)"},
+    "sender": {"own": "(like a recipient's)", "null": "<> (null sender)", "other": "(no domain)"},
     "helo": {
-        "own": "our own name",
+        "own": "a name like ours",
         "domain": "a domain",
         "address": "an address",
         "word": "a single word",

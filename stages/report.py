@@ -35,7 +35,7 @@ from stages import render
 from stages.counting import summarise
 from stages.facts import gather
 from stages.feed import Feed
-from stages.guard import Guard
+from stages.guard import Guard, registrable
 from stages.period import DAY, HOUR, MINUTE, Period, iso
 from stages.summary import Past, Summary
 from trap.config import Duration
@@ -67,8 +67,8 @@ class Report:
         directory: where reports and feed go; `reports` in state_dir when not set.
         keep: age at which reports and feed are removed.
         top: length of the lists of the largest.
-        protect: names and networks (/24, /48) that must not be told besides those of recipients, such
-            as the trap's own domains and hosts.
+        protect: names and networks (/24, /48) that must not be told besides those of recipients and
+            this host's name: the trap's other names, the networks of its relays.
 
     Raises:
         ValueError: a setting makes no sense, or the key is damaged.
@@ -101,7 +101,9 @@ class Report:
         self._top = top
         self._directory = directory or state_dir / "reports"
         self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self._guard = Guard(_key(state_dir / "key"), [socket.gethostname(), *(protect or ())])
+        # A host name without a domain is a word like "mail": protecting that would hide half of all senders.
+        host = [name] if registrable(name := socket.gethostname()) else []
+        self._guard = Guard(_key(state_dir / "key"), [*host, *(protect or ())])
         self._feed = Feed(self._directory)
         self._work: Iterator[None] | None = None
         self._due = 0.0

@@ -55,6 +55,11 @@ def test_short_names_are_compared_as_words() -> None:
     assert GUARD.domain("jimmy.test", ["jim@trap.example"]) == "jimmy.test"
 
 
+def test_a_role_gives_nobody_away() -> None:
+    assert GUARD.domain("hotmail.test", ["mail@trap.example", "info@trap.example"]) == "hotmail.test"
+    assert GUARD.domain("info.trap.example", ["info@trap.example"]) == "own"
+
+
 def test_protected_names_and_networks_are_kept() -> None:
     guard = Guard(b"a key", ["MX.Trap-Host.example", "198.51.100.0/24"])
     assert guard.domain("trap-host.example", []) == "own"
