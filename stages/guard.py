@@ -33,7 +33,8 @@ _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.)+(?:[a-z]{{2,24}}|xn--[a-z0-9-]{{2,40}})")
 # fmt: off
 _SECOND_LEVEL = frozenset((
-    "ac", "co", "com", "edu", "gob", "gov", "go", "gr", "gv", "id", "in", "mil", "ne", "net", "nom", "or", "org",
+    "ac", "co", "com", "edu", "gob", "gov", "go", "gr", "gv", "id", "in", "mil", "ne", "net", "nom", "or",
+    "org",
 ))
 # fmt: on
 """Labels under which country registries register, as in example.co.uk."""
