@@ -17,7 +17,7 @@
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -27,7 +27,7 @@ import msgspec
 from trap import fsio
 from trap.archive.fields import Fields
 from trap.archive.query import packed_ip
-from trap.archive.record import Record
+from trap.archive.record import Record, campaign_of
 from trap.archive.text import searchable
 from trap.archive.writer import Place
 from trap.envelope import printable
@@ -253,6 +253,7 @@ _INSERT = "INSERT INTO message VALUES (" + ", ".join("?" * 16) + ")"
 def _row(entry: Entry) -> list[object]:
     record, offset, fields = entry
     envelope = record.envelope
+    campaign = campaign_of(record.notes)
     rcpt_tos = [printable(address) for address in envelope.rcpt_tos]
     return [
         offset,
@@ -265,27 +266,22 @@ def _row(entry: Entry) -> list[object]:
         encode_json(rcpt_tos).decode(),
         fields.subject,
         fields.senders[0] if fields.senders else "",
-        _campaign(record),
+        None if campaign is None else printable(campaign),
         len(fields.attachments),
         "; ".join(fields.defects),
     ]
 
 
-def _campaign(record: Record) -> str | None:
-    """The campaign that some stage before the archive found it to belong to."""
-    notes = [note for note in record.notes.values() if isinstance(note, Mapping) and "campaign" in note]
-    return printable(str(notes[0]["campaign"])) if notes else None
-
-
 def _words(entry: Entry) -> list[str]:
     envelope, fields = entry.record.envelope, entry.fields
+    campaign = campaign_of(entry.record.notes)
     files = [f"{file.name} {file.sha256}" for file in fields.attachments]
     columns = (
         fields.subject,
         "\n".join([printable(envelope.mail_from), *fields.senders]),
         "\n".join([*map(printable, envelope.rcpt_tos), *fields.recipients]),
         "\n".join(files),
-        "\n".join(map(printable, (envelope.client_ip, envelope.helo or "", _campaign(entry.record) or ""))),
+        "\n".join(map(printable, (envelope.client_ip, envelope.helo or "", campaign or ""))),
     )
     return [*(searchable(column, _MAX_ENVELOPE) for column in columns), fields.text]
 

@@ -40,6 +40,14 @@ class Record:
         return Job(self.id, self.envelope, self.notes, self.message)
 
 
+def campaign_of(notes: Mapping[str, Any]) -> str | None:
+    """The campaign a message belongs to, as some stage before the archive noted it."""
+    for note in notes.values():
+        if isinstance(note, Mapping) and "campaign" in note:
+            return str(note["campaign"])
+    return None
+
+
 def encode(job: Job) -> bytes:
     """The record of a job, packed."""
     record = [job.envelope.to_map(), dict(job.notes), fold(job.message)]

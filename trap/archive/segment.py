@@ -4,8 +4,8 @@ A segment is a valid zstd stream. What zstd itself has no place for lies in skip
 (RFC 8878, 3.1.2), which every decoder passes over:
 
     head      magic, crc32, then msgpack: when it was begun, and the dictionary, itself compressed
-    record    one frame a job; in front of it a mark: job id, size and sha256 of the message,
-              length and crc32 of the frame
+    record    one frame a job; in front of it a mark: job id, size and sha256 of the message, the
+              record it leans on if any (trap.archive.copies), length and crc32 of the frame
     …
     footer    once it is sealed: number of records, time range, bytes of mail, sha256 of everything before
 
@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, Self
 import msgpack
 import zstandard
 
+from trap.archive.copies import as_dictionary
 from trap.archive.record import Corrupt, Record, decode
 from trap.job import ID_DIGITS, Job
 
@@ -36,7 +37,7 @@ MAX_RECORD = 1 << 30
 _HEAD, _MARK, _FOOT = 0x184D2A50, 0x184D2A51, 0x184D2A52
 _MAGIC = b"spamtrap archive segment 1\n"
 _SKIPPABLE = struct.Struct("<II")
-_JOB = struct.Struct("<QII32sII")
+_JOB = struct.Struct("<QII32sQII")
 _CRC_SIZE = 4
 _SEAL = struct.Struct("<8sIQQQ32sI")
 _SEALED = b"sealed 1"
@@ -56,6 +57,8 @@ class Frame(NamedTuple):
     message_bytes: int
     sha256: bytes
     """Of the message."""
+    base: int
+    """Where the record lies that this one leans on; 0 when it stands alone."""
     data: bytes
 
 
@@ -94,14 +97,19 @@ def head(created: float, seed: int, dictionary: bytes) -> bytes:
     return _SKIPPABLE.pack(_HEAD, len(payload)) + payload
 
 
-def mark(seed: int, job: Job, sha256: bytes, frame: bytes) -> bytes:
-    """What stands in front of a job's frame, in a segment with this `seed`.
+def mark(seed: int, job: Job, sha256: bytes, base: int, frame: bytes) -> bytes:
+    """What stands in front of a job's frame.
+
+    Args:
+        seed: of the segment.
+        sha256: of the message.
+        base: offset of the record the frame leans on, or 0.
 
     Raises:
         ValueError: the job has an id of another form.
     """
     when, rest = int(job.id[:ID_DIGITS]), int(job.id[ID_DIGITS:], 16)
-    fields = _JOB.pack(when, rest, job.size, sha256, len(frame), 0)[:-_CRC_SIZE]
+    fields = _JOB.pack(when, rest, job.size, sha256, base, len(frame), 0)[:-_CRC_SIZE]
     return _MARK_START + fields + _crc(seed, fields, frame)
 
 
@@ -208,9 +216,15 @@ class Reader:
         """The record in a frame, still packed.
 
         Raises:
-            Corrupt: zstd can't unpack it.
+            Corrupt: it can't be unpacked, or what it leans on is damaged.
         """
-        return _inflate(self._decompressor, frame.data)
+        if not frame.base:
+            return _inflate(self._decompressor, frame.data)
+        base = self._frame(frame.base, frame.offset)
+        if not base or base.base:
+            raise Corrupt(f"{frame.id}: it leans on a damaged record at {frame.base}")
+        decompressor = zstandard.ZstdDecompressor(dict_data=as_dictionary(self.content(base)))
+        return _inflate(decompressor, frame.data)
 
     def record(self, frame: Frame) -> Record:
         """The record in a frame.
@@ -240,7 +254,7 @@ class Reader:
         start = os.pread(self._fd, MARK_SIZE, at)
         if len(start) < MARK_SIZE or not start.startswith(_MARK_START):
             return None
-        when, rest, size, sha256, length, _ = _JOB.unpack_from(start, _SKIPPABLE.size)
+        when, rest, size, sha256, base, length, _ = _JOB.unpack_from(start, _SKIPPABLE.size)
         if at + MARK_SIZE + length > end:
             return None
         data = os.pread(self._fd, length, at + MARK_SIZE)
@@ -248,7 +262,7 @@ class Reader:
         if len(data) != length or _crc(self.seed, fields, data) != crc:
             return None
         job_id = f"{when:0{ID_DIGITS}}{rest:08x}"
-        return Frame(job_id, at, at + MARK_SIZE + length, size, sha256, data)
+        return Frame(job_id, at, at + MARK_SIZE + length, size, sha256, base, data)
 
     def _resume(self, at: int, end: int) -> int:
         """Where the next whole frame begins, from `at` on; 0 when there is none."""

@@ -19,6 +19,7 @@ import zstandard
 
 from trap import fsio
 from trap.archive import record
+from trap.archive.copies import Copies
 from trap.archive.record import Corrupt
 from trap.archive.segment import SUFFIX, Fault, Footer, Reader, footer, head, mark
 from trap.job import Job, id_time
@@ -64,6 +65,7 @@ class Writer:
         self._seed = reader.seed
         self._first, self._last, self._message_bytes = float("inf"), 0.0, 0
         self._hash = hashlib.sha256()
+        self._copies = Copies(level)
         if reader.dictionary:
             dictionary = zstandard.ZstdCompressionDict(reader.dictionary)
             dictionary.precompute_compress(level=level)
@@ -157,8 +159,11 @@ class Writer:
         end = self.size
         for job in jobs:
             digest = hashlib.sha256(job.message).digest()
-            frame = self._zstd.compress(record.encode(job))
-            begin = mark(self._seed, job, digest, frame)
+            packed, base = record.encode(job), 0
+            frame = self._zstd.compress(packed)
+            if campaign := record.campaign_of(job.notes):
+                frame, base = self._copies.compress(campaign, packed, frame, end)
+            begin = mark(self._seed, job, digest, base, frame)
             pieces += begin, frame
             places.append(Place(self.name, end, digest))
             end += len(begin) + len(frame)
