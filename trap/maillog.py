@@ -102,10 +102,8 @@ class MailLog:
 
         The finished one gets a number higher than `above` and than every one there is.
         """
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False  # somebody writes at this moment: next time
+        if not self._alone():
+            return False
         try:
             if not os.path.exists(self._path) or os.path.getsize(self._path) <= limit:
                 return False
@@ -115,6 +113,16 @@ class MailLog:
             return True
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _alone(self) -> bool:
+        """Take the lock for ourselves, in a moment when nobody writes; False when there was none."""
+        for _ in range(100):
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                time.sleep(0.001)
+        return False
 
     def close(self) -> None:
         """Close the files."""

@@ -1,0 +1,231 @@
+"""The mail log: one line an event, there when the call returns, in order, whoever writes and rotates."""
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import time
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from faultkit import at_once, die, fail_with, faulty, in_child, short_write
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trap.envelope import Envelope, Rcpt
+from trap.ledger import events
+from trap.maillog import CURRENT, MailLog, rotated, sequence
+
+ID = "1700000000000000deadbeef"
+
+
+@pytest.fixture
+def log(tmp_path):
+    log = MailLog(tmp_path)
+    yield log
+    log.close()
+
+
+def lines(directory: Path) -> list[dict]:
+    """Every line of the log, rotated files first."""
+    files = [*rotated(directory), *[path for path in [directory / CURRENT] if path.exists()]]
+    return [json.loads(line) for path in files for line in path.read_bytes().splitlines()]
+
+
+# What stands in a line
+
+
+def test_accepted_says_who_and_how_much(log, tmp_path):
+    rcpts = [Rcpt(address="x@y", tag="typo"), Rcpt(address="z@y", tag="pristine")]
+    log.accepted(ID, "dedup", Envelope(client_ip="192.0.2.1", helo="h", mail_from="a@b", rcpts=rcpts), 321)
+    (line,) = lines(tmp_path)
+    assert abs(line.pop("t") - time.time()) < 60
+    assert line == {
+        "e": "accepted",
+        "id": ID,
+        "q": "dedup",
+        "ip": "192.0.2.1",
+        "helo": "h",
+        "mail_from": "a@b",
+        "rcpts": 2,
+        "tags": ["pristine", "typo"],
+        "size": 321,
+    }
+
+
+def test_every_event_has_its_line(log, tmp_path):
+    log.accepted(ID, "a", Envelope(), 1)
+    log.passed(ID, "a", ["b", "c"], 0.5)
+    log.passed(ID, "b", ["c"], 0.5, "archived")
+    log.done(ID, "c", 0.5, "reported")
+    log.dropped(ID, "c", "duplicate", 0.5, {"of": "x"})
+    log.requeued(ID, "c", "no luck", 1)
+    log.bad(ID, "c", "no luck", 3)
+    log.shed(ID, "c", "too old")
+    log.purged(ID, "c", "by request")
+    found = lines(tmp_path)
+    assert [line["e"] for line in found] == [
+        *["accepted", "passed", "archived", "done", "dropped", "requeued", "bad", "shed", "purged"]
+    ]
+    assert found[1]["to"] == ["b", "c"]
+    assert found[3]["did"] == "reported"
+    assert (found[4]["reason"], found[4]["notes"]) == ("duplicate", {"of": "x"})
+    assert (found[6]["reason"], found[6]["attempt"]) == ("no luck", 3)
+    assert all(line["id"] == ID and abs(line["t"] - time.time()) < 60 for line in found)
+    assert found[1]["age"] == pytest.approx(time.time() - 1_700_000_000, abs=60)
+
+
+@given(text=st.text(st.characters(), max_size=80), raw=st.binary(max_size=20))
+def test_a_line_is_one_line_whatever_a_client_or_a_stage_says(tmp_path_factory, text, raw):
+    directory = tmp_path_factory.mktemp("log")
+    log = MailLog(directory)
+    wire = raw.decode("utf-8", "surrogateescape")
+    log.accepted(ID, "a", Envelope(helo=wire, mail_from=wire), 1)
+    log.dropped(ID, "a", text, 0.1, {text: [text, raw, None, {"deep": (1, 2.5)}], "n": {1: "int key"}})
+    log.bad(ID, "a", text, 3)
+    log.close()
+    assert (directory / CURRENT).read_bytes().count(b"\n") == 3
+    assert [event.e for event in events(directory / CURRENT)] == ["accepted", "dropped", "bad"]
+
+
+def test_long_reasons_are_cut(log, tmp_path):
+    log.requeued(ID, "a", "x" * 100_000, 1)
+    assert len(lines(tmp_path)[0]["reason"]) == 500
+
+
+def test_notes_that_cannot_be_written_are_refused_before_anything_is(log, tmp_path):
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(RecursionError):
+        log.dropped(ID, "a", "x", 0.1, {"deep": deep})
+    assert lines(tmp_path) == []
+    log.shed(ID, "a", "x")
+    assert len(lines(tmp_path)) == 1
+
+
+def test_counts_are_of_this_process_by_event_queue_and_reason(log):
+    for reason in ("duplicate", "duplicate", "virus"):
+        log.dropped(ID, "a", reason, 0.1, {})
+    for number in range(50):
+        log.requeued(ID, "a", f"ValueError: {number}", 1)
+        log.bad(ID, "b", f"ValueError: {number}", 3)
+    assert log.counts == {
+        ("dropped", "a", "duplicate"): 2,
+        ("dropped", "a", "virus"): 1,
+        ("requeued", "a", ""): 50,  # what exceptions say is without bound
+        ("bad", "b", ""): 50,
+    }
+
+
+# When it is there
+
+
+def test_a_line_survives_the_process_that_wrote_it(tmp_path):
+    def write_and_die() -> None:
+        MailLog(tmp_path).shed(ID, "a", "too old")
+        die()
+
+    assert in_child(write_and_die) == -signal.SIGKILL
+    assert [line["e"] for line in lines(tmp_path)] == ["shed"]
+
+
+def test_a_line_that_did_not_fit_is_an_error_and_the_next_begins_afresh(log, tmp_path):
+    with faulty(1, short_write, frozenset({"write"})), pytest.raises(OSError, match="No space") as raised:
+        log.shed(ID, "a", "too old")
+    assert raised.value.errno == errno.ENOSPC
+    assert not log.counts
+    log.purged(ID, "a", "by request")
+    assert [event.e for event in events(tmp_path / CURRENT)] == ["purged"]
+
+
+@pytest.mark.parametrize("call", ["open", "write"])
+def test_a_log_that_cannot_be_written_is_an_error(log, call):
+    with faulty(1, fail_with(errno.EIO), frozenset({call})), pytest.raises(OSError, match="Input/output"):
+        log.shed(ID, "a", "too old")
+    log.shed(ID, "a", "too old")
+
+
+# Rotation
+
+
+def test_rotate_begins_a_new_file_when_the_old_one_is_large(log, tmp_path):
+    assert log.rotate(0) is False, "there is none"
+    log.shed(ID, "a", "1")
+    assert log.rotate(10_000) is False
+    assert log.rotate(10) is True
+    log.shed(ID, "a", "2")
+    assert log.rotate(10) is True
+    log.shed(ID, "a", "3")
+    assert [sequence(path) for path in rotated(tmp_path)] == [1, 2]
+    assert [line["reason"] for line in lines(tmp_path)] == ["1", "2", "3"]
+
+
+def test_numbers_go_on_though_old_files_are_gone(log, tmp_path):
+    log.shed(ID, "a", "1")
+    log.rotate(0, above=41)
+    assert [sequence(path) for path in rotated(tmp_path)] == [42]
+
+
+def test_numbers_sort_as_numbers(tmp_path):
+    for number in (99_999_999, 100_000_000, 3):
+        (tmp_path / f"{CURRENT}.{number:08d}").touch()
+    assert [sequence(path) for path in rotated(tmp_path)] == [3, 99_999_999, 100_000_000]
+
+
+def test_while_somebody_writes_nothing_is_rotated(log, tmp_path):
+    log.shed(ID, "a", "1")
+    with open(tmp_path / "lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        assert log.rotate(0) is False
+    assert log.rotate(0) is True
+
+
+@pytest.mark.parametrize("how", ["rotated", "removed"])
+def test_a_writer_follows_the_log(log, tmp_path, how):
+    """Another process rotates it, or a person removes it: the next line is where people look."""
+    log.shed(ID, "a", "1")
+    if how == "rotated":
+        MailLog(tmp_path).rotate(0)
+    else:
+        (tmp_path / CURRENT).unlink()
+    log.shed(ID, "a", "2")
+    assert json.loads((tmp_path / CURRENT).read_text())["reason"] == "2"
+
+
+def test_no_line_is_lost_and_the_order_is_kept_while_many_write_and_rotate(tmp_path):
+    """Three processes write as fast as they can while another rotates: in the files, read one after
+    the other, each writer's lines are all there, and stand as they were written."""
+    number = 400
+    stop = tmp_path / "stop"
+
+    def write(writer: int) -> None:
+        log = MailLog(tmp_path)
+        for count in range(number):
+            log.requeued(f"{writer:016d}{count:08x}", "a", "x", count % 3)
+
+    def rotate() -> None:
+        log = MailLog(tmp_path)
+        while not stop.exists():
+            log.rotate(2000)
+
+    pid = os.fork()
+    if pid == 0:
+        rotate()
+        os._exit(0)
+    try:
+        assert at_once(*[partial(write, writer) for writer in range(3)]) == [0] * 3
+    finally:
+        stop.touch()
+        os.waitpid(pid, 0)
+    assert len(rotated(tmp_path)) > 1
+    found = lines(tmp_path)
+    assert len(found) == 3 * number
+    for writer in range(3):
+        mine = [line["id"] for line in found if line["id"].startswith(f"{writer:016d}")]
+        assert mine == sorted(mine)
+    times = [line["t"] for line in found]
+    assert all(later > earlier - 1 for earlier, later in pairwise(times))
