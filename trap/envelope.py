@@ -30,6 +30,17 @@ def printable_all(thing: Any) -> Any:
     return [printable_all(item) for item in thing] if isinstance(thing, list | tuple) else thing
 
 
+def plain(thing: Any) -> Any:
+    """Data as JSON can hold it and a terminal may show it: bytes and odd characters are escaped."""
+    if isinstance(thing, bytes):
+        thing = thing.decode("utf-8", "surrogateescape")
+    if isinstance(thing, str):
+        return printable(thing)
+    if isinstance(thing, dict):
+        return {printable(str(key)): plain(value) for key, value in thing.items()}
+    return [plain(item) for item in thing] if isinstance(thing, list | tuple) else thing
+
+
 class Rcpt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One accepted RCPT TO: address and parameters as said, and the tag the configuration gives it."""
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sinkkit import MemorySpool, run, settings, sink
 from support import free_port
 
-from trap.cli_replay import replay as command
+from trap.cli.replay import replay as command
 from trap.replay import Outcome, Plan, addresses, envelope, replay
 from trap.smtpclient import _stuffed, _with_crlf
 from trap.sources import Letter, letters

@@ -14,7 +14,7 @@ import msgspec
 
 from trap import fsio
 from trap.archive.record import Record
-from trap.envelope import printable
+from trap.envelope import plain
 
 _FROM = re.compile(rb"^(>*From )", re.MULTILINE)
 
@@ -38,21 +38,10 @@ def to_map(record: Record) -> dict[str, Any]:
         "sha256": record.sha256.hex(),
         "size": len(record.message),
         "received_at": record.received_at,
-        "envelope": clean(record.envelope.to_map()),
-        "notes": clean(dict(record.notes)),
+        "envelope": plain(record.envelope.to_map()),
+        "notes": plain(dict(record.notes)),
         "message_base64": base64.b64encode(record.message).decode("ascii"),
     }
-
-
-def clean(thing: Any) -> Any:
-    """Plain data with every string and every bytes made printable."""
-    if isinstance(thing, str):
-        return printable(thing)
-    if isinstance(thing, bytes):
-        return printable(thing.decode("utf-8", "surrogateescape"))
-    if isinstance(thing, dict):
-        return {printable(str(key)): clean(value) for key, value in thing.items()}
-    return [clean(item) for item in thing] if isinstance(thing, list | tuple) else thing
 
 
 def to_mbox(records: Iterable[Record], out: BinaryIO) -> int:

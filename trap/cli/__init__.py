@@ -16,10 +16,10 @@ COMMANDS = {
     "audit": "trap.cli.look:audit",
     "doctor": "trap.cli.doctor:doctor",
     "queue": "trap.cli.queue:queue",
-    "archive": "trap.cli_archive:archive",
+    "archive": "trap.cli.archive:archive",
     "try": "trap.cli.feed:try_",
     "inject": "trap.cli.feed:inject",
-    "replay": "trap.cli_replay:replay",
+    "replay": "trap.cli.replay:replay",
     "config": "trap.cli.configure:config",
     "new-stage": "trap.cli.newstage:new_stage",
 }

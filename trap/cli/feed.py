@@ -13,10 +13,10 @@ import click
 import msgspec
 
 from trap.cli.base import App, command, fail, pass_app
-from trap.cli.output import json_line, plain, show, table
+from trap.cli.output import json_line, show, table
 from trap.config import paths_below
 from trap.configfile import ConfigError, nearest
-from trap.envelope import Envelope, Rcpt
+from trap.envelope import Envelope, Rcpt, plain
 from trap.job import Headers, Job
 from trap.plugin import build
 from trap.recipients import Recipients

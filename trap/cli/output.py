@@ -17,6 +17,21 @@ PLAIN_WIDTH = 10_000
 """Width when piped: no line is ever wrapped or cut."""
 
 
+SCREENFUL = 50
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(0),
+    help=f"At most so many; 0: all. On a terminal {SCREENFUL} when not given, else all.",
+)
+
+
+def default_limit(limit: int | None, as_json: bool) -> int:
+    """What a listing's --limit comes to: machines get everything, people a screenful; 0 is all."""
+    if limit is None:
+        return SCREENFUL if sys.stdout.isatty() and not as_json else 0
+    return limit
+
+
 def console() -> Console:
     """stdout: with colour and the terminal's width on a terminal, plain when piped."""
     if sys.stdout.isatty():
@@ -73,14 +88,3 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1024
     return f"{number:.1f} TB"
-
-
-def plain(thing: Any) -> Any:
-    """Data as JSON can hold it and a terminal may show it: bytes and odd characters are escaped."""
-    if isinstance(thing, bytes):
-        thing = thing.decode("utf-8", "surrogateescape")
-    if isinstance(thing, str):
-        return printable(thing)
-    if isinstance(thing, dict):
-        return {printable(str(key)): plain(value) for key, value in thing.items()}
-    return [plain(item) for item in thing] if isinstance(thing, list | tuple) else thing

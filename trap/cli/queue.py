@@ -10,10 +10,10 @@ from rich.text import Text
 
 from trap import fsio
 from trap.cli.base import App, Group, fail, pass_app
-from trap.cli.output import age, json_line, lines, plain, show, size, table
+from trap.cli.output import age, default_limit, json_line, limit_option, lines, show, size, table
 from trap.config import Duration
 from trap.configfile import ConfigError, nearest
-from trap.envelope import printable
+from trap.envelope import plain, printable
 from trap.job import CorruptJob, Job, id_time, split_name
 from trap.queue import BAD
 from trap.reaper import purge as do_purge
@@ -40,18 +40,19 @@ def _known(app: App, name: str) -> str:
 @queue.command("ls", example="spamtrap queue ls dedup\nspamtrap queue ls bad")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a job.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most this many.")
+@limit_option
 @pass_app
-def ls(app: App, name: str | None, as_json: bool, limit: int) -> None:
+def ls(app: App, name: str | None, as_json: bool, limit: int | None) -> None:
     """List waiting jobs, oldest first: of one queue, of all, or those put aside ("bad")."""
     rows: list[_Row] = []
+    most = default_limit(limit, as_json) or sys.maxsize
     names = [_known(app, name)] if name else [*app.config.queues, BAD]
     for each in names:
         if each == BAD:
             jobs = [(f"{BAD}/{at}", job_id, attempt) for at, job_id, attempt in app.spool.bad()]
         else:
             jobs = [(each, *split) for entry in app.spool[each].waiting() if (split := split_name(entry))]
-        rows += [_row(app, *job) for job in jobs[: limit - len(rows)]]
+        rows += [_row(app, *job) for job in jobs[: most - len(rows)]]
     if as_json:
         for row in rows:
             json_line(row)

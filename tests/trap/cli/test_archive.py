@@ -178,9 +178,11 @@ def test_verify(run: Run, home: Path, jobs: list[Job]) -> None:
     path.write_bytes(data)
     result = run("archive", "verify")
     assert result.code == os.EX_DATAERR
-    assert all(path.stem in line for line in result.out.splitlines()) and result.out
+    *faults, verdict = result.out.splitlines()
+    assert faults and all(path.stem in line for line in faults)
+    assert f"{len(faults)} fault" in verdict
     found = json.loads(run("archive", "verify", "--json").out)
-    assert found["faults"] == result.out.splitlines() and found["records"] == 2
+    assert found["faults"] == faults and found["records"] == 2
     damaged = run("archive", "show", frame.id, "--raw")
     assert (damaged.code, damaged.out) == (os.EX_DATAERR, "")
 

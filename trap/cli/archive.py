@@ -4,7 +4,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ from trap.archive.record import Corrupt, Record
 from trap.archive.search import Row
 from trap.archive.verify import Proof
 from trap.cli.base import App, Group, fail, pass_app
-from trap.cli.output import json_line, show, size, table
-from trap.cli_library import existing, joined, opened, parsed, progress
-from trap.cli_message import show_record
+from trap.cli.library import existing, joined, opened, parsed, progress
+from trap.cli.message import show_record
+from trap.cli.output import default_limit, json_line, limit_option, show, size, table
 
 _QUERY_ARGS = {"ignore_unknown_options": True}  # -word is a word that must not be there
 
@@ -32,13 +31,11 @@ def archive() -> None:
 
 
 @archive.command("ls", example="spamtrap archive ls --limit 20\nspamtrap archive ls --json | jq .subject")
-@click.option(
-    "--limit", type=click.IntRange(0), default=50, show_default=True, help="At most so many; 0: all."
-)
+@limit_option
 @click.option("--before", metavar="ID", help="Go on after this message.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a message.")
 @pass_app
-def ls(app: App, limit: int, before: str | None, as_json: bool) -> None:
+def ls(app: App, limit: int | None, before: str | None, as_json: bool) -> None:
     """List archived messages, newest first."""
     _list(app, "", limit, before, as_json)
 
@@ -50,13 +47,11 @@ def ls(app: App, limit: int, before: str | None, as_json: bool) -> None:
     "spamtrap archive search from:joe@a.example ip:192.0.2.0/24 --json",
 )
 @click.argument("words", nargs=-1, required=True, metavar="QUERY")
-@click.option(
-    "--limit", type=click.IntRange(0), default=50, show_default=True, help="At most so many; 0: all."
-)
+@limit_option
 @click.option("--before", metavar="ID", help="Go on after this message.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a message.")
 @pass_app
-def search(app: App, words: tuple[str, ...], limit: int, before: str | None, as_json: bool) -> None:
+def search(app: App, words: tuple[str, ...], limit: int | None, before: str | None, as_json: bool) -> None:
     """Find archived messages, newest first.
 
     QUERY is made of words, "phrases" and wor* beginnings, all of which must be there, or, with a -
@@ -206,8 +201,7 @@ def verify(app: App, as_json: bool) -> None:
     else:
         click.echo(
             f"{proof.records} messages, {size(proof.message_bytes)}, in {proof.segments} segments:"
-            f" {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}",
-            err=True,
+            f" {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}"
         )
     if faults:
         sys.exit(os.EX_DATAERR)
@@ -224,8 +218,9 @@ def reindex(app: App) -> None:
         click.echo(f"{sum(s.records for s in library.index.segments().values())} messages indexed", err=True)
 
 
-def _list(app: App, text: str, limit: int, before: str | None, as_json: bool) -> None:
+def _list(app: App, text: str, limit: int | None, before: str | None, as_json: bool) -> None:
     wanted = parsed(text)
+    limit = default_limit(limit, as_json)
     with opened(app) as library:
         if before and not library.get(before):
             fail(f"no message {before} in the archive", os.EX_NOINPUT)
@@ -234,7 +229,7 @@ def _list(app: App, text: str, limit: int, before: str | None, as_json: bool) ->
             for row in rows:
                 json_line(row.to_map())
         else:
-            _show_rows(islice(rows, limit or None))
+            _show_rows(rows)
 
 
 def _show_rows(rows: Iterable[Row]) -> None:

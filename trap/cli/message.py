@@ -8,12 +8,11 @@ import click
 import msgspec
 from rich.text import Text
 
-from trap.archive.export import clean
 from trap.archive.fields import Fields, extract
 from trap.archive.record import Record
 from trap.archive.search import Row
 from trap.cli.output import json_line, show, size, table
-from trap.envelope import printable
+from trap.envelope import plain, printable
 
 _LINES = 40
 _MAX_PARTS = 1000
@@ -33,8 +32,8 @@ def show_record(record: Record, row: Row, what: str) -> None:
         json_line(
             {
                 **row.to_map(),
-                "envelope": clean(record.envelope.to_map()),
-                "notes": clean(dict(record.notes)),
+                "envelope": plain(record.envelope.to_map()),
+                "notes": plain(dict(record.notes)),
                 "fields": msgspec.to_builtins(extract(record)),
             }
         )
@@ -67,7 +66,7 @@ def _facts(record: Record, row: Row, fields: Fields) -> Iterator[tuple[Text, str
         *(("received", f"{hop.sender} → {hop.receiver} {hop.date}") for hop in fields.received),
         *(("attachment", f"{file.name} {file.type} {size(file.size)}") for file in fields.attachments),
         ("defects", "; ".join(fields.defects)),
-        *((stage, _notes(note)) for stage, note in clean(dict(record.notes)).items()),
+        *((stage, _notes(note)) for stage, note in plain(dict(record.notes)).items()),
     ]
     yield from ((Text(name, style="cyan"), str(value)) for name, value in facts if value)
 
