@@ -67,8 +67,11 @@ class Source:
             mark = error.problem_mark or error.context_mark
             self.lines[()] = mark.line + 1 if mark else 1
             raise self.error((), f"not YAML: {error.problem or error.context}") from None
-        except (yaml.YAMLError, RecursionError) as error:
-            raise self.error((), f"not YAML: {' '.join(str(error).split())}") from None
+        except yaml.reader.ReaderError as error:
+            self.lines[()] = text.count("\n", 0, error.position) + 1
+            raise self.error((), f"not YAML: a character #x{error.character:04x} is not allowed") from None
+        except RecursionError:
+            raise self.error((), "not YAML: nested too deep") from None
 
     def error(self, where: Where, text: str) -> ConfigError:
         """An error at a place of the file, or at the nearest place above it that is in the file."""
