@@ -1,7 +1,10 @@
 """Runs `spamtrap` commands in this process."""
 
 import io
+import logging
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -26,8 +29,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line, with bytes on stdin."""
+def run(capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Run a command line, with bytes on stdin. What it changes in the process is undone afterwards."""
+    umask, handlers = os.umask(0o022), list(logging.root.handlers)
+    os.umask(umask)
 
     def run(*arguments: str, stdin: bytes = b"") -> Result:
         given = _Stdin()
@@ -42,4 +47,6 @@ def run(capfd: pytest.CaptureFixture[str]) -> Run:
         out, err = capfd.readouterr()
         return Result(end.value.code if isinstance(end.value.code, int) else 0, out, err)
 
-    return run
+    yield run
+    os.umask(umask)
+    logging.root.handlers = handlers
