@@ -13,7 +13,7 @@ from faultkit import at_once
 from trap.audit import audit
 from trap.config import Config, paths_below
 from trap.envelope import Envelope
-from trap.ledger import settle
+from trap.ledger import Ledger, settle
 from trap.maillog import MailLog
 from trap.queue import Claim, Spool
 
@@ -123,6 +123,22 @@ def test_a_job_in_a_queue_that_is_no_longer_configured_is_named(config, spool, t
     account = audit(smaller, Spool.open(smaller))
     assert not account.balanced
     assert len(account.missing) == 1
+
+
+def test_a_job_that_comes_and_goes_between_two_looks_is_not_missing(config, spool, monkeypatch):
+    """Put after the first listing, read in the log, dropped before the second listing."""
+    real = Ledger.read
+
+    def read(*arguments):
+        monkeypatch.undo()
+        put(spool)
+        ledger = real(*arguments)
+        claim(spool, "first").drop("duplicate")
+        return ledger
+
+    monkeypatch.setattr(Ledger, "read", read)
+    account = audit(config, spool)
+    assert (account.missing, account.balanced, account.dropped) == ([], True, {"duplicate": 1})
 
 
 def judge(one: Claim, to: list[str], rnd: random.Random) -> None:

@@ -184,6 +184,20 @@ def test_while_somebody_writes_nothing_is_rotated(log, tmp_path):
     assert log.rotate(0) is True
 
 
+def test_nobody_rotates_between_opening_and_writing(log, tmp_path, monkeypatch):
+    """Else a line would go to a file whose successor has lines already."""
+    log.shed(ID, "a", "1")
+    real, other = log._follow, MailLog(tmp_path)
+
+    def follow() -> None:
+        real()
+        assert other.rotate(0) is False
+
+    monkeypatch.setattr(log, "_follow", follow)
+    log.shed(ID, "a", "2")
+    assert len((tmp_path / CURRENT).read_text().splitlines()) == 2
+
+
 @pytest.mark.parametrize("how", ["rotated", "removed"])
 def test_a_writer_follows_the_log(log, tmp_path, how):
     """Another process rotates it, or a person removes it: the next line is where people look."""

@@ -293,10 +293,10 @@ def test_requeue_and_discard_of_what_is_gone_say_nothing_to_the_log(spool, confi
     (job_id,) = put(spool)
     spool["first"].consumer().claim().condemn("no luck")
     spool["first"].requeue(job_id, 1)
+    spool["first"].consumer().claim().forward([])
     with pytest.raises(FileNotFoundError):
         spool["first"].requeue(job_id, 1)
     spool["first"].discard_bad(job_id, 1, "too old")
-    spool["first"].consumer().claim().forward([])
     account = audit(config, spool)
     assert (account.balanced, account.missing, account.done, account.purged) == (True, [], 1, 0)
 

@@ -19,6 +19,7 @@ from faultkit import fail_with, faulty, in_child
 from support import eventually
 from watchdog.observers.inotify_c import InotifyFD
 
+import trap.wake
 import trap.worker
 from trap.audit import audit
 from trap.config import Config, Duration, Stage
@@ -678,6 +679,30 @@ def test_an_arrival_wakes_a_worker_that_waits(config, spool, monkeypatch, kind):
         eventually(lambda number=number: len(spool["second"].waiting()) == number + 1)
     os.kill(pid, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("kind", [Plain, Async])
+def test_an_arrival_just_before_the_watch_is_found(config, spool, monkeypatch, kind):
+    """The worker has looked and seen nothing; then a job comes, and only then the watch is set."""
+    real = trap.wake.Wake.arm
+
+    def arm(wake: trap.wake.Wake) -> None:
+        if not wake.events and not spool["second"].ids():
+            put(spool, b"x")
+        real(wake)
+
+    monkeypatch.setattr(trap.wake.Wake, "arm", arm)
+    monkeypatch.setattr(trap.worker, "TICK", 3600.0)
+    pid = os.fork()
+    if pid == 0:
+        InotifyFD._instance = None
+        trap.worker.build = lambda *_: kind(judge)  # type: ignore[assignment]
+        os._exit(trap.worker.run(config, "first"))
+    try:
+        eventually(lambda: spool["second"].waiting())
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
 
 
 # Housekeeping
