@@ -699,7 +699,7 @@ def test_an_arrival_just_before_the_watch_is_found(config, spool, monkeypatch, k
         trap.worker.build = lambda *_: kind(judge)  # type: ignore[assignment]
         os._exit(trap.worker.run(config, "first"))
     try:
-        eventually(lambda: spool["second"].waiting())
+        eventually(spool["second"].waiting)
     finally:
         os.kill(pid, signal.SIGTERM)
         os.waitpid(pid, 0)
