@@ -6,7 +6,7 @@
     from:joe@a.example to:trap       in envelope or header; from:<> is the null sender
     attachment:invoice.pdf           by name, or by sha256
     date:2026-11-01..2026-11-03      both days included, UTC; also 2026-11, 2026-11-01T10:30, 3d (the last
-                                     three days), 2026-11-01.. (since then), today, yesterday
+                                     three days), 7d..3d, 2026-11-01.. (since then), today, yesterday
     ip:192.0.2.7 ip:2001:db8::/32    the client's address
     helo:mail.a.example              as the client greeted
     campaign:0000000000f7            as the dedup stage numbers them
@@ -15,6 +15,7 @@ All must be true of a message; a field with a - in front must not.
 """
 
 import calendar
+import datetime
 import ipaddress
 import re
 import time
@@ -179,10 +180,16 @@ def period(text: str, now: float) -> tuple[float, float]:
     if not first and not last:
         raise QueryError("date:.. names no time; give one end at least")
     since = _span(first, now)[0] if first else 0.0
-    until = _span(last, now)[1] if last else _FOREVER
+    until = _end(last, now) if last else _FOREVER
     if since >= until:
         raise QueryError(f"date:{text} ends before it begins")
     return since, until
+
+
+def _end(text: str, now: float) -> float:
+    """The second after the last one that is meant by the second half of A..B: 3d there is three days ago."""
+    since, until = _span(text, now)
+    return since if until == _FOREVER else until
 
 
 def _span(text: str, now: float) -> tuple[float, float]:
@@ -203,7 +210,7 @@ def _calendar(text: str, parts: list[int | None]) -> tuple[float, float]:
     """The year, month, day, minute or second that `parts` name."""
     year, month, day, hour, minute, second = parts
     start = (year or 0, month or 1, day or 1, hour or 0, minute or 0, second or 0)
-    in_range = start[0] >= 1970 and 1 <= start[1] <= 12
+    in_range = 1970 <= start[0] < datetime.MAXYEAR and 1 <= start[1] <= 12
     if not (in_range and 1 <= start[2] <= calendar.monthrange(*start[:2])[1]):
         raise QueryError(f"{text!r} is not in the calendar")
     if start[3] > 23 or start[4] > 59 or start[5] > 59:

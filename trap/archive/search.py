@@ -10,7 +10,7 @@ import msgspec
 
 from trap.archive.index import Index, Known, key_at, key_of
 from trap.archive.query import Query
-from trap.job import id_time
+from trap.job import id_time, split_name
 
 _decode_list = msgspec.json.Decoder(list[str]).decode
 
@@ -93,12 +93,12 @@ def find(index: Index, query: Query, before: int | None = None, limit: int = -1)
 
 def get(index: Index, job_id: str) -> Row | None:
     """The message with this id."""
-    try:
-        key = key_of(job_id)
-    except ValueError:
+    if not split_name(f"{job_id}.0"):
         return None
+    # SQLite adds: it has larger numbers than a key may be.
     rows = index.db.execute(
-        f"SELECT {_COLUMNS} FROM message AS m WHERE key BETWEEN ? AND ? AND id = ?", [key, key + 15, job_id]
+        f"SELECT {_COLUMNS} FROM message AS m WHERE key BETWEEN ?1 AND ?1 + 15 AND id = ?2",
+        [key_of(job_id), job_id],
     )
     return next(map(_row, rows), None)
 

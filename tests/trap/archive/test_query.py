@@ -126,9 +126,12 @@ def test_what_is_found(library: Callable[[str], list[int]], text: str, found: li
         ("date:soon", "'soon' is not a date"),
         ("date:2026-13", "not in the calendar"),
         ("date:2026-02-30", "not in the calendar"),
+        ("date:9999", "not in the calendar"),
+        ("date:9999-12..", "not in the calendar"),
         ("date:2026-01-01T25:00", "not a time of day"),
         ("date:..", "names no time"),
         ("date:2026-11-03..2026-11-01", "ends before it begins"),
+        ("date:3d..7d", "ends before it begins"),
         ("-date:2026", "date:..A"),
         ("ip:300.1.1.1", "not an IP address"),
         ("ip:192.0.2.0/64", "not an IP address"),
@@ -152,6 +155,8 @@ def test_periods() -> None:
     assert period("2026-11-01T10:30", NOW) == (november + 37800, november + 37860)
     assert period("2026-11-01T10:30:05Z", NOW) == (november + 37805, november + 37806)
     assert period("3d", NOW)[0] == NOW - 3 * DAY
+    assert period("7d..3d", NOW) == (NOW - 7 * DAY, NOW - 3 * DAY)
+    assert period("..3d", NOW) == (0, NOW - 3 * DAY)
 
 
 @given(

@@ -40,6 +40,12 @@ def test_a_sound_archive(directory: Path, sealed: Path, indexed: Indexed) -> Non
     store.close()
 
 
+def test_sealed_while_it_is_read(directory: Path, indexed: Indexed) -> None:
+    store = Store(directory)
+    store.put([job(n) for n in range(3)])
+    assert list(Proof().faults(directory, indexed(), lambda _: store.seal())) == []
+
+
 def test_a_flipped_bit_anywhere_is_found(directory: Path, sealed: Path, indexed: Indexed) -> None:
     index = indexed()
     good = sealed.read_bytes()

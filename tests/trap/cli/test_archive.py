@@ -129,7 +129,8 @@ def test_show_raw_is_the_message_to_the_byte(home: Path, jobs: list[Job]) -> Non
 
 
 def test_no_such_message(run: Run, jobs: list[Job]) -> None:
-    for arguments in (["show", "1" * 24], ["show", "nonsense"], ["ls", "--before", "1" * 24]):
+    ids = ("1" * 24, "nonsense", "9" * 16 + "f" * 8, "1" * 16 + "f" * 5000, "-" + "1" * 23)
+    for arguments in (*(["show", "--", each] for each in ids), ["ls", "--before", "9" * 24]):
         result = run("archive", *arguments)
         assert result.code == os.EX_NOINPUT and len(result.err.splitlines()) == 1
 
