@@ -24,7 +24,7 @@ import uvloop
 
 from trap.config import Config, Listener
 from trap.intake import Intake
-from trap.listening import StartError, become, find_user, notify, open_sockets, provide
+from trap.listening import BACKLOG, StartError, become, find_user, notify, open_sockets, provide
 from trap.queue import Spool
 from trap.smtp import Door, Wire
 from trap.tls import server_context
@@ -90,7 +90,7 @@ async def _serve(sockets: Listening, tls: ssl.SSLContext | None, intake: Intake)
         door = Door(intake, listener.label, listener.protocol == "lmtp", tls)
         make = functools.partial(Wire, door, loop)
         create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
-        servers.append(await create(make, sock=sock))
+        servers.append(await create(make, sock=sock, backlog=BACKLOG))  # else it sets its own, 100
         doors.append(door)
         where = listener.unix or f"{listener.host}:{listener.port}"
         named = f" ({listener.name})" if listener.name else ""

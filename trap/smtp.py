@@ -153,6 +153,7 @@ class Wire(SMTP):
             self._talk.flush()
             if self.transport is not None:
                 self.transport.close()
+            self._chunks = None  # not left to the garbage collector, which comes when it likes
             self._leave()
 
     # Commands

@@ -120,6 +120,16 @@ def test_it_says_where_it_listens_takes_a_message_and_stops_when_asked(start):
     assert not list((sink.base / "spool/tmp").iterdir())
 
 
+def test_many_may_knock_while_it_is_busy(start):
+    """A full queue of the kernel's would make each of them wait for a second."""
+    sink = start()
+    os.kill(sink.process.pid, signal.SIGSTOP)
+    with contextlib.ExitStack() as stack:
+        for _ in range(min(300, int(Path("/proc/sys/net/core/somaxconn").read_text()))):
+            stack.enter_context(socket.create_connection(("127.0.0.1", sink.port), timeout=5))
+    os.kill(sink.process.pid, signal.SIGCONT)
+
+
 def test_at_sigterm_a_message_on_its_way_is_finished(start):
     sink = start()
     with smtplib.SMTP("127.0.0.1", sink.port, timeout=10) as client:

@@ -222,6 +222,23 @@ def test_at_a_stop_idle_clients_hear_421_and_a_message_is_finished_first():
     run(test())
 
 
+def test_chunks_of_a_client_that_is_gone_are_let_go_at_once():
+    """A connection is a web of references: what hangs in it waits for the garbage collector."""
+
+    async def test():
+        async with sink() as inside:
+            client = await Client.at(inside.port)
+            await client.say(b"MAIL FROM:<a@x>\r\n")
+            await client.say(b"RCPT TO:<b@y>\r\n")
+            assert (await client.say(b"BDAT 5\r\nhello")).startswith("250")
+            (wire,) = inside.door.wires
+            assert wire._chunks == b"hello"
+            client.writer.transport.abort()
+            await asyncio.wait_for(until(lambda: wire._chunks is None), 10)
+
+    run(test())
+
+
 def test_a_mistake_of_ours_ends_one_session_and_is_told(monkeypatch, caplog):
     monkeypatch.setattr(Session, "rcpt", lambda self, argument: 1 / 0)
 
