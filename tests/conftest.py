@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,9 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def spool(config: Config) -> Spool:
+def spool(config: Config) -> Iterator[Spool]:
     """A spool with the queues `first` and `second`."""
-    return Spool(config.paths.spool, MailLog(config.paths.maillog), config.queues)
+    spool = Spool(config.paths.spool, MailLog(config.paths.maillog), config.queues)
+    yield spool
+    spool.close()
+    spool.log.close()
