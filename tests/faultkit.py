@@ -107,6 +107,30 @@ def in_child(act: Callable[[], object]) -> int:
     return status
 
 
+class Child:
+    """A process of its own that runs `act` while the block lasts; what is left of it then is killed."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self._act = act
+        self.pid = 0
+
+    def __enter__(self) -> "Child":
+        self.pid = os.fork()
+        if self.pid == 0:
+            os._exit(_status(self._act))
+        return self
+
+    def wait(self) -> int:
+        """Its exit status, or minus the signal that ended it."""
+        pid, self.pid = self.pid, 0
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def __exit__(self, *_: object) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait()
+
+
 def _status(act: Callable[[], object]) -> int:
     try:
         act()

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from faultkit import at_once
+from faultkit import Child, at_once
 
 from trap.audit import audit
 from trap.config import Config, paths_below
@@ -187,19 +187,18 @@ def run_jobs(directory: Path, seed: int, seconds: float) -> None:
 
 def test_audit_under_load(config, spool, tmp_path):
     """Two processes put, pass, fail, crash, requeue and settle at full speed; no audit finds a hole."""
-    pid = os.fork()
-    if pid == 0:
-        os._exit(sum(at_once(*[partial(run_jobs, tmp_path, seed, 2.0) for seed in (1, 2)])))
-    status = None
     audits = 0
-    while status is None:
-        account = audit(config, spool)
-        assert (account.missing, account.balanced) == ([], True)
-        assert all(branch.missing == [] for branch in account.branches.values())
-        audits += 1
-        done, code = os.waitpid(pid, os.WNOHANG)
-        status = code if done else None
-    assert status == 0
+    with (
+        Child(partial(run_jobs, tmp_path, 1, 2.0)) as one,
+        Child(partial(run_jobs, tmp_path, 2, 2.0)) as other,
+    ):
+        end = time.monotonic() + 2.0
+        while time.monotonic() < end:
+            account = audit(config, spool)
+            assert (account.missing, account.balanced) == ([], True)
+            assert all(branch.missing == [] for branch in account.branches.values())
+            audits += 1
+        assert (one.wait(), other.wait()) == (0, 0)
     spool.recover()
     account = audit(config, spool)
     assert account.balanced

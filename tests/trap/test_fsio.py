@@ -3,11 +3,12 @@
 import errno
 import fcntl
 import os
+import signal
 import stat
 import time
 
 import pytest
-from faultkit import at_once, die, fail_with, faulty
+from faultkit import Child, at_once, die, fail_with, faulty
 from support import eventually
 
 from trap import fsio
@@ -133,13 +134,11 @@ def test_a_lease_lives_as_long_as_its_process(parent):
         os.read(read, 1)  # until told
         die()
 
-    pid = os.fork()
-    if pid == 0:
-        own()
-    eventually(lambda: Lease.alive(parent) == 1 and os.listdir(f"{parent}/{os.listdir(parent)[0]}"))
-    assert list(Lease.orphaned(parent)) == []
-    os.write(write, b"x")
-    os.waitpid(pid, 0)
+    with Child(own) as owner:
+        eventually(lambda: Lease.alive(parent) == 1 and os.listdir(f"{parent}/{os.listdir(parent)[0]}"))
+        assert list(Lease.orphaned(parent)) == []
+        os.write(write, b"x")
+        assert owner.wait() == -signal.SIGKILL
     assert Lease.alive(parent) == 0
     (orphan,) = Lease.orphaned(parent)
     assert orphan.names() == ["job"]

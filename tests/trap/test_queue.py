@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from faultkit import at_once, die, in_child
+from faultkit import Child, at_once, die, in_child
 from support import eventually
 
 from trap import fsio
@@ -326,13 +326,11 @@ def test_the_kernel_returns_the_jobs_of_a_killed_worker(spool):
         os.read(told[0], 1)
         die()
 
-    pid = os.fork()
-    if pid == 0:
-        hold_two()
-    os.read(ready[0], 1)
-    assert spool.recover() == 0, "it lives"
-    os.write(told[1], b"x")
-    os.waitpid(pid, 0)
+    with Child(hold_two) as child:
+        os.read(ready[0], 1)
+        assert spool.recover() == 0, "it lives"
+        os.write(told[1], b"x")
+        assert child.wait() == -signal.SIGKILL
     assert spool.recover() == 2
     assert sorted(spool["first"].waiting()) == [f"{ids[0]}.1", f"{ids[1]}.1", f"{ids[2]}.0"]
     for fd in (*ready, *told):

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from faultkit import fail_with, faulty, in_child
+from faultkit import Child, fail_with, faulty, in_child
 from support import eventually
 from watchdog.observers.inotify_c import InotifyFD
 
@@ -389,6 +389,33 @@ def test_a_time_out_of_the_stages_own_is_its_own(config, spool):
     assert reasons == {"TimeoutError: clamd took too long"}
 
 
+@EVERY_KIND
+def test_a_stage_that_ends_the_program_is_charged(config, spool, kind, caplog):
+    """Else one message could stop the trap: some exit codes end `spamtrap up`, too."""
+
+    def leaving(job: Job) -> Any:
+        if job.message == b"x":
+            raise SystemExit(os.EX_CONFIG)
+        return Pass()
+
+    job_id, fine = put(spool, b"x", b"fine")
+    work(config, spool, kind(leaving))
+    assert list(spool.bad()) == [("first", job_id, 3)]
+    assert spool["second"].ids() == {fine}
+
+
+@EVERY_KIND
+def test_what_a_message_makes_a_stage_say_is_no_command_to_the_terminal(config, spool, kind, caplog):
+    def speaking(job: Job) -> Any:
+        raise ValueError("bad subject \x1b]0;title\x07\nsecond line")
+
+    put(spool, b"x")
+    work(config, spool, kind(speaking))
+    said = [record.getMessage() for record in caplog.records]
+    assert said
+    assert all(line.isprintable() for line in said)
+
+
 def test_a_stage_whose_own_task_was_cancelled_is_charged(config, spool):
     class Cancelled:
         async def process(self, job: Job) -> Any:
@@ -560,6 +587,17 @@ def die_working(config: Config, spool: Spool, stage: Any) -> int:
     raise AssertionError("it never ends")
 
 
+def running(config: Config, stage: Any) -> Child:
+    """A worker in a process of its own, as `spamtrap work` runs it."""
+
+    def run() -> None:
+        InotifyFD._instance = None  # the parent's watching thread does not exist here
+        trap.worker.build = lambda *_: stage  # type: ignore[assignment]
+        assert trap.worker.run(config, "first") == 0
+
+    return Child(run)
+
+
 @EVERY_KIND
 def test_poison_ends_in_bad_and_takes_nobody_along(config, spool, kind):
     """It kills the process itself. All that were in hand are charged once; from then on it dies alone."""
@@ -631,15 +669,10 @@ def test_sigterm_finishes_what_is_in_hand_and_leaves_the_rest(config, spool, tmp
 
     stage = Closing(slow, 0.05) if kind is Async else Closing(slow)
     config = setting(config, batch=5, concurrency=5)
-    pid = os.fork()
-    if pid == 0:
-        InotifyFD._instance = None
-        monkey = trap.worker
-        monkey.build = lambda *_: stage  # type: ignore[assignment]
-        os._exit(trap.worker.run(config, "first"))
-    eventually(begun.exists)
-    os.kill(pid, signal.SIGTERM)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    with running(config, stage) as child:
+        eventually(begun.exists)
+        os.kill(child.pid, signal.SIGTERM)
+        assert child.wait() == 0
     passed, left = spool["second"].ids(), spool["first"].ids()
     assert passed | left == set(ids)
     assert passed
@@ -651,34 +684,24 @@ def test_sigterm_finishes_what_is_in_hand_and_leaves_the_rest(config, spool, tmp
 
 
 def test_sigterm_wakes_a_worker_that_waits(config, spool, monkeypatch):
-    monkeypatch.setattr(trap.worker, "TICK", 3600.0)
-    pid = os.fork()
-    if pid == 0:
-        InotifyFD._instance = None
-        trap.worker.build = lambda *_: Plain(judge)  # type: ignore[assignment]
-        os._exit(trap.worker.run(config, "first"))
-    eventually(lambda: os.listdir(spool["first"].work))
-    time.sleep(0.1)
-    os.kill(pid, signal.SIGTERM)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    monkeypatch.setattr(trap.worker, "TICK", 40.0)
+    with running(config, Plain(judge)) as child:
+        eventually(lambda: os.listdir(spool["first"].work))
+        time.sleep(0.1)
+        os.kill(child.pid, signal.SIGTERM)
+        assert child.wait() == 0
 
 
 @pytest.mark.parametrize("kind", [Plain, Async])
 def test_an_arrival_wakes_a_worker_that_waits(config, spool, monkeypatch, kind):
     """Long before the next tick."""
-    monkeypatch.setattr(trap.worker, "TICK", 3600.0)
-    pid = os.fork()
-    if pid == 0:
-        InotifyFD._instance = None
-        trap.worker.build = lambda *_: kind(judge)  # type: ignore[assignment]
-        os._exit(trap.worker.run(config, "first"))
-    eventually(lambda: os.listdir(spool["first"].work))
-    for number in range(3):
-        time.sleep(0.05)
-        put(spool, b"x")
-        eventually(lambda number=number: len(spool["second"].waiting()) == number + 1)
-    os.kill(pid, signal.SIGTERM)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    monkeypatch.setattr(trap.worker, "TICK", 40.0)
+    with running(config, kind(judge)):
+        eventually(lambda: os.listdir(spool["first"].work))
+        for number in range(3):
+            time.sleep(0.05)
+            put(spool, b"x")
+            eventually(lambda number=number: len(spool["second"].waiting()) == number + 1)
 
 
 @pytest.mark.parametrize("kind", [Plain, Async])
@@ -692,17 +715,9 @@ def test_an_arrival_just_before_the_watch_is_found(config, spool, monkeypatch, k
         real(wake)
 
     monkeypatch.setattr(trap.wake.Wake, "arm", arm)
-    monkeypatch.setattr(trap.worker, "TICK", 3600.0)
-    pid = os.fork()
-    if pid == 0:
-        InotifyFD._instance = None
-        trap.worker.build = lambda *_: kind(judge)  # type: ignore[assignment]
-        os._exit(trap.worker.run(config, "first"))
-    try:
+    monkeypatch.setattr(trap.worker, "TICK", 40.0)
+    with running(config, kind(judge)):
         eventually(spool["second"].waiting)
-    finally:
-        os.kill(pid, signal.SIGTERM)
-        os.waitpid(pid, 0)
 
 
 # Housekeeping
