@@ -1,5 +1,6 @@
 """Sockets to listen on, privileges to get rid of, and what systemd hands over and wants to hear."""
 
+import ctypes
 import errno
 import os
 import pwd
@@ -15,6 +16,7 @@ from trap.config import Listener
 
 BACKLOG = 4096
 _FIRST_FD = 3
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
 
 
 class StartError(Exception):
@@ -62,17 +64,25 @@ def find_user(name: str) -> pwd.struct_passwd | None:
 
 def become(user: pwd.struct_passwd) -> None:
     """Give root up, for good."""
+    # The kernel forgets what it was to send when the parent dies (prctl(2)): say it again.
+    prctl, parent, wanted = ctypes.CDLL(None).prctl, os.getppid(), ctypes.c_int()
+    prctl(_PR_GET_PDEATHSIG, ctypes.byref(wanted))
     os.initgroups(user.pw_name, user.pw_gid)
     os.setgid(user.pw_gid)
     os.setuid(user.pw_uid)
+    if wanted.value:
+        prctl(_PR_SET_PDEATHSIG, wanted.value)
+        if os.getppid() != parent:  # it died meanwhile
+            os.kill(os.getpid(), wanted.value)
 
 
 def provide(directories: Iterable[Path], user: pwd.struct_passwd) -> None:
-    """Make the directories that are not there, for the user who will need them."""
+    """Make the directories that are not there, those above them too, for the user who will need them."""
     for directory in directories:
-        if not directory.exists():
-            fsio.make_directory(directory)
-            os.chown(directory, user.pw_uid, user.pw_gid)
+        for place in reversed([directory, *directory.parents]):
+            if not place.exists():
+                fsio.make_directory(place)
+                os.chown(place, user.pw_uid, user.pw_gid)
 
 
 def notify(state: str) -> None:
