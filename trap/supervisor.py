@@ -106,7 +106,8 @@ class Supervisor:
         while not self.stopping:
             time.sleep(LOOK)
             for child in self.children:
-                self._look_after(child)
+                if not self.stopping:  # else it ended because it was told to, by the same Ctrl-C
+                    self._look_after(child)
         return self._end()
 
     def stop(self, *_: object) -> None:

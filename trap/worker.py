@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any
 
 from trap.config import Config
+from trap.envelope import printable
 from trap.job import CorruptJob, Job
 from trap.plugin import build
 from trap.queue import Claim, Consumer, Queue, Spool
@@ -172,7 +173,7 @@ class Worker:
                 verdicts = self._ask([job for _, job in held])
         except Unavailable as error:
             self._unavailable([claim for claim, _ in held], error, start)
-        except Exception as error:  # a stage may raise anything: that is its job's fault, not ours
+        except (Exception, SystemExit) as error:  # a stage may raise anything: its job's fault, not ours
             if len(held) == 1:
                 self._failed(held[0][0], error)
             else:
@@ -235,7 +236,7 @@ class Worker:
                 verdict = await self.stage.process(job)
         except Unavailable as error:
             self._unavailable([claim], error, start)
-        except (Exception, asyncio.CancelledError) as error:  # as above; we cancel nothing ourselves
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # as above; we cancel nothing
             self._failed(claim, DeadlineExceeded("took too long") if limit.expired() else error)
         else:
             self._available()
@@ -250,7 +251,7 @@ class Worker:
             with self._own_trouble(claim):
                 if isinstance(error, OSError):
                     raise
-                log.error("job %s is unreadable, put into bad/: %s", claim.id, error)
+                log.error("job %s is unreadable, put into bad/: %s", claim.id, printable(str(error)))
                 claim.condemn(f"unreadable: {error}")
             return None
 
@@ -278,12 +279,13 @@ class Worker:
         detail = "".join(traceback.format_exception(error))
         with self._own_trouble(claim):
             bad = claim.fail(reason, detail)
-            log.warning("job %s %s: %s", claim.id, "is bad" if bad else "failed", reason)
+            log.warning("job %s %s: %s", claim.id, "is bad" if bad else "failed", printable(reason))
 
     def _unavailable(self, claims: list[Claim], error: Unavailable, asked: float) -> None:
         if pause := self.breaker.trip(asked):
             if self.breaker.failures == 1:
-                log.warning("unavailable, jobs %s: %s", "pass" if self._pass_while_away else "wait", error)
+                goes = "pass" if self._pass_while_away else "wait"
+                log.warning("unavailable, jobs %s: %s", goes, printable(str(error)))
             log.debug("left alone for %g s", pause)
         for claim in claims:
             if self._pass_while_away:

@@ -89,6 +89,13 @@ def test_children_stop_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     eventually(lambda: not alive(pids(tmp_path)[0]), what="the kernel tells the child")
 
 
+def test_nothing_is_started_again_once_it_was_told_to_stop(tmp_path: Path) -> None:
+    up = supervise(tmp_path, f"os.kill(os.getppid(), {signal.SIGTERM.value})")
+    out, _ = up.communicate(timeout=20)
+    assert "starting it again" not in out
+    assert len(pids(tmp_path)) == 1
+
+
 def test_pauses_grow_only_for_short_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     child = Child("one", [])
     now = 100.0

@@ -31,7 +31,7 @@ from trap.stage import Drop, Pass, Unavailable
 from trap.worker import Breaker, Worker
 
 # A worker uses SIGALRM for its stage's deadline, so pytest-timeout can't.
-pytestmark = pytest.mark.timeout(60, method="thread")
+pytestmark = [pytest.mark.timeout(60, method="thread"), pytest.mark.usefixtures("files_are_closed")]
 
 
 @pytest.fixture(autouse=True)
@@ -390,7 +390,7 @@ def test_a_time_out_of_the_stages_own_is_its_own(config, spool):
 
 
 @EVERY_KIND
-def test_a_stage_that_ends_the_program_is_charged(config, spool, kind, caplog):
+def test_a_stage_that_ends_the_program_is_charged(config, spool, kind):
     """Else one message could stop the trap: some exit codes end `spamtrap up`, too."""
 
     def leaving(job: Job) -> Any:
