@@ -24,9 +24,10 @@ def config() -> None:
 @pass_app
 def check(app: App) -> None:
     """Check the file, every stage's settings included. Exit code 78: it holds a mistake."""
+    config = app.config  # first: it tells what can't be read in one line
     text = app.source.read_text(encoding="utf-8") if app.source else ""
-    check_stages(app.config, Source(text, str(app.source or "embedded defaults")))
-    Recipients(app.config)
+    check_stages(config, Source(text, str(app.source or "embedded defaults")))
+    Recipients(config)
     click.echo(f"{app.source or 'embedded defaults'}: good; queues: {', '.join(app.config.queues)}")
 
 

@@ -88,7 +88,7 @@ class _Row(msgspec.Struct):
 
 def _row(app: App, at: str, job_id: str, attempt: int) -> _Row:
     row = _Row(at, job_id, attempt, round(time.time() - id_time(job_id), 3))
-    job = _read(app, at.removeprefix(f"{BAD}/"), job_id)
+    job = _read(app, at, f"{job_id}.{attempt}")
     if job is None:
         row.reason = "unreadable, or gone by now"
         return row
@@ -99,12 +99,10 @@ def _row(app: App, at: str, job_id: str, attempt: int) -> _Row:
     return row
 
 
-def _read(app: App, name: str, job_id: str) -> Job | None:
-    path = app.spool[name].find(job_id) if name in app.spool else None
-    if path is None:
-        return None
+def _read(app: App, at: str, file: str) -> Job | None:
+    place = at if at.startswith(f"{BAD}/") else f"{at}/new"
     try:
-        return Job.decode(job_id, fsio.read(path))
+        return Job.decode(file.partition(".")[0], fsio.read(f"{app.spool.root}/{place}/{file}"))
     except (CorruptJob, FileNotFoundError):
         return None
 
@@ -120,7 +118,10 @@ def show_job(app: App, job_id: str, as_json: bool, raw: bool) -> None:
         path = app.spool[name].find(job_id)
         if path is None:
             continue
-        job = Job.decode(job_id, fsio.read(path))
+        try:
+            job = Job.decode(job_id, fsio.read(path))
+        except CorruptJob as error:
+            fail(f"{path} is unreadable: {printable(str(error))}", os.EX_DATAERR)
         if raw:
             sys.stdout.buffer.write(job.message)
         elif as_json:

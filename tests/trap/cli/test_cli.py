@@ -86,6 +86,27 @@ def test_a_bad_job_is_looked_at_and_requeued(run: Run, home: Path) -> None:
     assert run("queue", "requeue").code == os.EX_USAGE
 
 
+def test_an_unreadable_job_is_told_in_one_line(run: Run, home: Path) -> None:
+    job_id = run("inject", "trap@example.com", stdin=EML).out.strip()
+    (home / "spool" / "first" / "new" / f"{job_id}.0").write_bytes(b"garbage")
+    assert run("queue", "ls", "--json").rows[0]["reason"] == "unreadable, or gone by now"
+    result = run("queue", "show", job_id)
+    assert result.code == os.EX_DATAERR
+    assert len(result.err.splitlines()) == 1
+
+
+def test_listing_a_queue_reads_its_directory_once(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        run("inject", "trap@example.com", stdin=EML)
+    listed = []
+    names = fsio.names
+    monkeypatch.setattr(fsio, "names", lambda directory: listed.append(directory) or names(directory))
+    assert len(run("queue", "ls", "first", "--json").rows) == 3
+    assert len(listed) == 1
+
+
 def test_audit_names_what_is_missing(run: Run, home: Path) -> None:
     job_id = run("inject", "trap@example.com", stdin=EML).out.strip()
     next((home / "spool/first/new").iterdir()).unlink()
@@ -174,6 +195,13 @@ def test_a_mistake_in_the_file_is_told_with_its_line(run: Run, home: Path) -> No
     result = run("status")
     assert result.code == os.EX_CONFIG
     assert result.err == f"spamtrap: {home}/spamtrap.yaml:2: reeper: no such setting (did you mean reaper?)\n"
+
+
+def test_a_file_that_is_not_text_is_told_in_one_line(run: Run, home: Path) -> None:
+    (home / "spamtrap.yaml").write_bytes(b"\xff\xfe")
+    result = run("config", "check")
+    assert result.code == os.EX_CONFIG
+    assert len(result.err.splitlines()) == 1
 
 
 def test_inject_into_a_full_spool_asks_to_try_again(
