@@ -69,8 +69,8 @@ class Fields(msgspec.Struct, kw_only=True):
     text: str = ""
 
 
-class _TooSlow(BaseException):
-    """Not an Exception, so that no parser takes it for its own."""
+class TooSlow(BaseException):
+    """A `cpu_limit` is used up. Not an Exception, so that no parser takes it for its own."""
 
 
 def extract(record: Record) -> Fields:
@@ -80,15 +80,24 @@ def extract(record: Record) -> Fields:
     if len(message) < len(record.message):
         fields.defects.append(f"only the first {MAX_PARSED} bytes were parsed")
     try:
-        with _limit(MAX_SECONDS):
+        with cpu_limit(MAX_SECONDS):
             _fill(fields, mailparser.parse_from_bytes(message))
-    except _TooSlow:
+    except TooSlow:
         fields.defects.append(f"parsing took more than {MAX_SECONDS:g} s")
     except Exception as error:  # hostile mail makes parsers raise anything; it is a note, not a loss
         fields.defects.append(_line(f"parser: {type(error).__name__}: {error}"))
     if not fields.subject:
-        fields.subject = _line(_decoded(Headers(message).get("subject") or ""))
+        fields.subject = _raw_subject(message)
     return fields
+
+
+def unparsed(record: Record, why: str) -> Fields:
+    """What is known of a message that no parser may touch."""
+    return Fields(subject=_raw_subject(record.message[:MAX_PARSED]), defects=[why])
+
+
+def _raw_subject(message: bytes) -> str:
+    return _line(_decoded(Headers(message).get("subject") or ""))
 
 
 def _fill(fields: Fields, mail: mailparser.MailParser) -> None:
@@ -157,12 +166,12 @@ def _decoded(raw: str) -> str:
 
 
 def _expired(signum: int, frame: FrameType | None) -> None:
-    raise _TooSlow
+    raise TooSlow
 
 
 @contextmanager
-def _limit(seconds: float) -> Iterator[None]:
-    """Raise _TooSlow after so much CPU time, again and again should it be swallowed.
+def cpu_limit(seconds: float) -> Iterator[None]:
+    """Raise TooSlow after so much CPU time, again and again should it be swallowed.
 
     Only the main thread can be interrupted; elsewhere there is no limit. A worker's own deadline
     uses another timer (SIGALRM).

@@ -292,5 +292,5 @@ def replace(directory: Path, rebuilt: Path) -> None:
     number = int(old[-1].stem.removeprefix("index-")) + 1 if old else 1
     fsio.rename(str(rebuilt), str(directory / f"index-{number}.db"), sync=True)
     for file in old:
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in ("", "-wal", "-shm", "-parsing"):
             fsio.unlink(os.fspath(file) + suffix)

@@ -24,11 +24,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trap import fsio
-from trap.archive.fields import extract
 from trap.archive.index import Entry, Index, replace
 from trap.archive.record import Corrupt
 from trap.archive.segment import Frame, Reader
 from trap.archive.store import segments
+from trap.archive.suspect import SUFFIX, Suspect
 
 log = logging.getLogger("spamtrap.archive")
 
@@ -170,6 +170,7 @@ def rebuild(
         index.close()
         if not stop():
             replace(directory, made)
+        fsio.unlink(os.fspath(made) + SUFFIX)
 
 
 def _segment(
@@ -181,24 +182,25 @@ def _segment(
         index.forget(reader.name)
         since = 0
     at = since or reader.start
-    for entries, until in _batches(reader, at):
-        if not index.add(reader.name, since, until, entries, complete=False):
-            return
-        done(until - at)
-        since = at = until
-        if stop():
-            return
+    with Suspect(index.path, reader.name) as suspect:
+        for entries, until in _batches(reader, at, suspect):
+            if not index.add(reader.name, since, until, entries, complete=False):
+                return
+            done(until - at)
+            since = at = until
+            if stop():
+                return
     if sealed:
         index.add(reader.name, since, end, [], complete=True)
 
 
-def _batches(reader: Reader, start: int) -> Iterator[tuple[list[Entry], int]]:
+def _batches(reader: Reader, start: int, suspect: Suspect) -> Iterator[tuple[list[Entry], int]]:
     """Parsed records from `start` on, in handfuls that are soon committed, and where each ends."""
     entries: list[Entry] = []
     size = end = 0
     begun = time.monotonic()
     for frame in reader.frames(start):
-        if entry := _entry(reader, frame):
+        if entry := _entry(reader, frame, suspect):
             entries.append(entry)
         size, end = size + frame.message_bytes, frame.end
         if (
@@ -212,13 +214,13 @@ def _batches(reader: Reader, start: int) -> Iterator[tuple[list[Entry], int]]:
         yield entries, end
 
 
-def _entry(reader: Reader, frame: Frame) -> Entry | None:
+def _entry(reader: Reader, frame: Frame, suspect: Suspect) -> Entry | None:
     try:
         record = reader.record(frame)
     except Corrupt as error:
         log.error("%s at %d can't be indexed: %s", reader.name, frame.offset, error)
         return None
-    return Entry(record, frame.offset, extract(record))
+    return Entry(record, frame.offset, suspect.extract(record, frame.offset))
 
 
 class _Parent:
