@@ -1,5 +1,6 @@
 """Shows one archived message to people, with nothing in it that a terminal would obey."""
 
+import email
 import hashlib
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +9,7 @@ import click
 import msgspec
 from rich.text import Text
 
-from trap.archive.fields import Fields, extract
+from trap.archive.fields import Fields, TooSlow, cpu_limit, extract
 from trap.archive.record import Record
 from trap.archive.search import Row
 from trap.cli.output import json_line, show, size, table
@@ -16,6 +17,8 @@ from trap.envelope import plain, printable
 
 _LINES = 40
 _MAX_PARTS = 1000
+_MAX_SECONDS = 10.0
+"""CPU time for the parts of a message."""
 
 
 def show_record(record: Record, row: Row, what: str) -> None:
@@ -86,17 +89,27 @@ def _print_lines(text: str) -> None:
         click.echo(printable(line.expandtabs()))
 
 
-def _parts(record: Record) -> Iterator[tuple[int, str, str, str, str]]:
+def _parts(record: Record) -> list[tuple[int, str, str, str, str]]:
     """Number, type, size, name and sha256 of every part, up to one that can't be read."""
+    found: list[tuple[int, str, str, str, str]] = []
+    trouble = ""
     try:
-        for number, part in enumerate(record.job().mail.message.walk(), 1):
-            if number > _MAX_PARTS:
-                return
-            data = b"" if part.is_multipart() else part.get_payload(decode=True) or b""
-            digest = "" if part.is_multipart() else hashlib.sha256(data).hexdigest()
-            yield number, printable(part.get_content_type()), size(len(data)), _name(part), digest
+        with cpu_limit(_MAX_SECONDS):
+            for number, part in enumerate(email.message_from_bytes(record.message).walk(), 1):
+                if number > _MAX_PARTS:
+                    break
+                payload = part.get_payload(decode=True)
+                data = payload if isinstance(payload, bytes) else b""
+                digest = "" if part.is_multipart() else hashlib.sha256(data).hexdigest()
+                kind = printable(part.get_content_type())
+                found.append((number, kind, size(len(data)), _name(part), digest))
+    except TooSlow:
+        trouble = f"it takes more than {_MAX_SECONDS:g} s"
     except Exception as error:  # hostile mail makes the email package raise anything
-        click.echo(f"spamtrap: the other parts can't be read: {printable(str(error))}", err=True)
+        trouble = printable(str(error))
+    if trouble:
+        click.echo(f"spamtrap: the other parts can't be read: {trouble}", err=True)
+    return found
 
 
 def _name(part: Any) -> str:

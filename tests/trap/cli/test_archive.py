@@ -15,6 +15,7 @@ from clikit import Run
 
 from trap.archive.segment import Reader
 from trap.archive.store import Store, segments
+from trap.cli import message
 from trap.job import Job
 
 
@@ -114,6 +115,20 @@ def test_show_headers_and_parts(run: Run, jobs: list[Job]) -> None:
         "text/html",
         "application/pdf",
     ]
+
+
+def test_parts_that_take_too_long_are_left_out(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(message, "_MAX_SECONDS", 0.2)
+    hostile = (
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b\r\nContent-Type: text/plain; "
+    )
+    archived = job(1, message=hostile + b"name*0=a; " * 200_000 + b"\r\n\r\nx\r\n")
+    store = Store(home / "archive")
+    store.put([archived])
+    store.close()
+    result = run("archive", "show", archived.id, "--parts")
+    assert result.code == 0 and result.out.splitlines()[0].startswith("part")
+    assert result.err == "spamtrap: the other parts can't be read: it takes more than 0.2 s\n"
 
 
 def test_show_for_machines(run: Run, jobs: list[Job]) -> None:
