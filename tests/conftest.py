@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,13 @@ def spool(config: Config) -> Iterator[Spool]:
     yield spool
     spool.close()
     spool.log.close()
+
+
+@pytest.fixture
+def files_are_closed(tmp_path: Path) -> Iterator[None]:
+    """A process that dies closes its files. Where one plays many, this closes those below tmp_path."""
+    yield
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # the one that the listing itself was read from
+            if os.readlink(f"/proc/self/fd/{fd}").startswith(f"{tmp_path}/"):
+                os.close(int(fd))

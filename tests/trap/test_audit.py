@@ -17,6 +17,8 @@ from trap.ledger import Ledger, settle
 from trap.maillog import MailLog
 from trap.queue import Claim, Spool
 
+pytestmark = pytest.mark.usefixtures("files_are_closed")
+
 BRANCHES = ["left", "right"]
 
 

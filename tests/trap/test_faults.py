@@ -7,9 +7,7 @@ worked off, from its front and from its back.
 """
 
 import errno
-import os
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,14 +24,7 @@ MESSAGE = b"Subject: still here\r\n\r\n" + b"x" * 5000
 NOTES = {"second": {"seen": True}}
 
 
-@pytest.fixture(autouse=True)
-def _files_are_closed() -> Iterator[None]:
-    """A process that dies closes its files; here one process plays many of them."""
-    before = set(os.listdir("/proc/self/fd"))
-    yield
-    for fd in set(os.listdir("/proc/self/fd")) - before:
-        with suppress(OSError):  # the one that the listing itself was read from
-            os.close(int(fd))
+pytestmark = pytest.mark.usefixtures("files_are_closed")
 
 
 def trap_below(directory: Path) -> Config:

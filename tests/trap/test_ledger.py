@@ -193,10 +193,12 @@ def accounts(directory: Path, lines: list[Line], cuts: list[int], keep: int) -> 
     config, spool = below(directory / "whole")
     write(config.paths.maillog, lines)
     whole = tally(config, spool)
+    spool.log.close()
     config, spool = below(directory / "settled")
     for begin, end in zip([0, *cuts], [*cuts, len(lines)], strict=True):
         write(config.paths.maillog, lines[begin:end])
         settle(spool.log, config.paths.maillog, BRANCHES, 0, keep)
+    spool.log.close()
     return whole, tally(config, spool), len(list(config.paths.maillog.glob(CURRENT + "*")))
 
 

@@ -23,6 +23,8 @@ from trap.job import CorruptJob, split_name
 from trap.maillog import MailLog
 from trap.queue import MAX_ATTEMPTS, Queue, Spool
 
+pytestmark = pytest.mark.usefixtures("files_are_closed")
+
 MESSAGE = b"Subject: hello\r\n\r\nworld\r\n"
 
 
