@@ -217,7 +217,7 @@ class Queue:
         for place in places:
             with suppress(FileNotFoundError):
                 for name in fsio.names(place):
-                    if name.startswith(job_id):
+                    if name.startswith(f"{job_id}."):
                         return f"{place}/{name}"
         return None
 

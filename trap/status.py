@@ -70,7 +70,7 @@ def collect(config: Config, spool: Spool) -> Status:
     queues = []
     for name in spool:
         stats = spool[name].stats()
-        age = round(now - stats.oldest, 3) if stats.oldest else 0.0
+        age = round(max(0.0, now - stats.oldest), 3) if stats.oldest else 0.0  # clocks are set back
         queues.append(
             QueueStatus(
                 name, stats.waiting, stats.claimed, age, stats.workers, left.get(name, 0.0), bad[name]

@@ -84,6 +84,15 @@ def test_a_bad_job_is_looked_at_and_requeued(run: Run, home: Path) -> None:
     assert run("status", "--json").json["queues"][0]["waiting"] == 1
     assert run("queue", "requeue", job_id).code == os.EX_NOINPUT
     assert run("queue", "requeue").code == os.EX_USAGE
+    for part in ("", job_id[:5]):
+        assert run("queue", "show", part).code == os.EX_NOINPUT, "another job than the one that was named"
+
+
+def test_no_job_is_younger_than_now_after_the_clock_was_set_back(run: Run, home: Path) -> None:
+    job_id = run("inject", "trap@example.com", stdin=EML).out.strip()
+    new = home / "spool" / "first" / "new"
+    (new / f"{job_id}.0").rename(new / f"9{job_id[1:]}.0")
+    assert run("status", "--json").json["queues"][0]["oldest_age_s"] == 0
 
 
 def test_an_unreadable_job_is_told_in_one_line(run: Run, home: Path) -> None:
