@@ -2,12 +2,16 @@
 
 A watch that stays makes an event of every arrival, and of every claim. Here the kernel is asked
 for exactly one: an inotify watch with IN_ONESHOT, set only when the queue was found empty, that is
-gone once it has fired. A busy worker has no watch and pays nothing, whatever arrives.
+gone once it has fired. A busy worker has no watch and pays nothing, whatever arrives. Where the
+kernel has no watch left to give, waits last their time, and the worker finds what came then.
 """
 
+import errno
+import logging
 import os
 import select
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from watchdog.observers.inotify_c import (
     CallbackId,
@@ -18,6 +22,9 @@ from watchdog.observers.inotify_c import (
     WatchDescriptor,
 )
 
+log = logging.getLogger("spamtrap.worker")
+
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOSPC}
 _MASK = Mask(InotifyConstants.IN_MOVED_TO | InotifyConstants.IN_CREATE | InotifyConstants.IN_ONESHOT)
 
 
@@ -32,7 +39,9 @@ class Wake:
 
     def __init__(self, directory: str) -> None:
         self._directory = os.fsencode(directory)
-        self._inotify = InotifyFD.get_instance()
+        self._inotify: InotifyFD | None = None
+        with self._without_when_exhausted():
+            self._inotify = InotifyFD.get_instance()
         self._armed = False
         # Not a threading.Event: its lock would deadlock a signal handler that interrupts a wait.
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -43,9 +52,21 @@ class Wake:
         """Ask for the next arrival. What arrived before this call must be looked for after it."""
         # RACE: a job that comes between the worker's look and the watch makes no event; hence
         # arm, look again, wait. (test_arrival_between_look_and_watch)
-        if not self._armed:
+        if self._inotify and not self._armed:
             self._armed = True
-            self._inotify.add_callback(self._directory, _MASK, self, CallbackId(id(self)))
+            with self._without_when_exhausted():
+                self._inotify.add_callback(self._directory, _MASK, self, CallbackId(id(self)))
+
+    @contextmanager
+    def _without_when_exhausted(self) -> Iterator[None]:
+        """Go on without inotify when the user's instances or watches are used up."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            log.warning("no inotify, jobs are looked for by the clock: %s", error)
+            self._inotify = None
 
     def wait(self, timeout: float) -> bool:
         """Sleep until something arrives or `poke` is called; False when `timeout` seconds passed first."""

@@ -1,5 +1,6 @@
 """Waking: one event an idle period, none while busy, and no arrival slept through."""
 
+import errno
 import os
 import signal
 import threading
@@ -8,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support import eventually
+from watchdog.observers.inotify_c import InotifyFD
 
 from trap.envelope import Envelope
 from trap.wake import Wake
@@ -195,3 +197,26 @@ def test_lost_events_are_a_reason_to_look(new):
     wake = Wake(new)
     wake.on_queue_overflow()
     assert wake.wait(LONG) is True
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOSPC])
+@pytest.mark.parametrize("call", ["get_instance", "add_callback"])
+def test_without_inotify_the_clock_wakes(new, monkeypatch, call, number):
+    """A host may have given all its watches away: jobs are found a tick later, and the worker lives."""
+
+    def refused(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(InotifyFD, call, refused)
+    wake = Wake(new)
+    wake.arm()
+    arrive(new)
+    assert wake.wait(0.01) is False
+    wake.arm()
+    wake.poke()
+    assert wake.wait(LONG) is True
+
+
+def test_a_queue_that_is_gone_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Wake(f"{tmp_path}/nowhere").arm()
