@@ -34,13 +34,22 @@ def opened(app: App) -> Iterator[Library]:
         fail(f"{directory}: readers too must be able to write here, as SQLite locks files", os.EX_NOPERM)
     try:
         with Library(directory) as library:
-            with progress("indexing", directory) as done:
-                left = indexer.settle(directory, library.index, done=done)
-            if left:
-                click.echo(f"spamtrap: {size(left)} of the archive are not indexed yet", err=True)
+            _catch_up(directory, library)
             yield library
     except sqlite3.Error as error:
         fail(f"{directory}: the index can't be read ({error}); run: spamtrap archive reindex", os.EX_DATAERR)
+
+
+def _catch_up(directory: Path, library: Library) -> None:
+    """Index what is not; when there is no room for that, what is indexed can be read all the same."""
+    try:
+        with progress("indexing", directory) as done:
+            left = indexer.settle(directory, library.index, done=done)
+    except (sqlite3.OperationalError, OSError) as error:
+        click.echo(f"spamtrap: the newest mail can't be indexed: {error}", err=True)
+    else:
+        if left:
+            click.echo(f"spamtrap: {size(left)} of the archive are not indexed yet", err=True)
 
 
 @contextmanager

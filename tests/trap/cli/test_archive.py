@@ -1,9 +1,11 @@
 """The `archive` commands: what they print for people, for machines, and how they fail."""
 
 import contextlib
+import errno
 import json
 import mailbox
 import os
+import sqlite3
 import subprocess
 import sys
 import zipfile
@@ -13,6 +15,7 @@ import pytest
 from archived import NOVEMBER, job, mail, mixed_message
 from clikit import Run
 
+from trap.archive import indexer
 from trap.archive.segment import Reader
 from trap.archive.store import Store, segments
 from trap.cli import message
@@ -115,6 +118,22 @@ def test_show_headers_and_parts(run: Run, jobs: list[Job]) -> None:
         "text/html",
         "application/pdf",
     ]
+
+
+@pytest.mark.parametrize(
+    "trouble", [sqlite3.OperationalError("disk is full"), OSError(errno.ENOSPC, "No space")]
+)
+def test_a_full_disk_can_be_read(
+    run: Run, jobs: list[Job], monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    def no_room(*_: object, **__: object) -> int:
+        raise trouble
+
+    assert len(run("archive", "ls").out.splitlines()) == 4
+    monkeypatch.setattr(indexer, "settle", no_room)
+    result = run("archive", "ls")
+    assert result.code == 0 and len(result.out.splitlines()) == 4
+    assert result.err.startswith("spamtrap: the newest mail can't be indexed: ")
 
 
 def test_parts_that_take_too_long_are_left_out(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
