@@ -18,7 +18,7 @@ TRAP = [name for name in SOURCES if name.split(".")[0] == "trap"]
 STAGES = [name for name in SOURCES if name.split(".")[0] == "stages"]
 
 FOUNDATION = {"envelope", "job", "maillog", "config", "configfile", "fsio", "stage", "__init__"}
-SPOOL = {"queue", "ledger", "archive", "plugin", "wake", "recipients", "body"}
+SPOOL = {"queue", "claim", "ledger", "archive", "plugin", "wake", "recipients", "body"}
 FRONT = {"cli", "__main__"}
 """What is named nowhere here is a part of a program: the sink, a worker, the reaper and their like."""
 
@@ -38,9 +38,17 @@ def tree(name: str) -> ast.Module:
 
 @cache
 def imports(name: str) -> frozenset[str]:
-    """Modules of ours that a module imports, anywhere in it."""
+    """Modules of ours that a module imports, anywhere in it, but for the names of types alone."""
     found = set()
+    for_types = {
+        inner
+        for node in ast.walk(tree(name))
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
     for node in ast.walk(tree(name)):
+        if node in for_types:
+            continue
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

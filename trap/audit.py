@@ -11,9 +11,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from trap.claim import BAD
 from trap.config import Config
 from trap.ledger import Ledger, Way, count, ended
-from trap.queue import BAD, Spool
+from trap.queue import Spool
 
 ROUNDS = 4
 PAUSE = 0.1

@@ -190,7 +190,7 @@ class Stage(Base, frozen=True):
     batch: int = 64
     """Jobs handed over at once, for stages with process_batch."""
     deadline: Duration = Duration("60s")
-    """Longest time for one job; past it the attempt counts as failed."""
+    """Longest time for one job, or for one batch; past it the attempt counts as failed."""
     when_unavailable: Literal["wait", "pass"] | None = None
     """What becomes of jobs while its backend is away; when not set, the stage's own choice, or wait."""
     next: list[str] | None = None

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
+from weakref import WeakSet
 
 
 class Space(NamedTuple):
@@ -147,6 +148,18 @@ def check_private(path: str | Path) -> None:
         raise PermissionError(errno.EPERM, "belongs to another user or is writable by all", str(path))
 
 
+_leases: "WeakSet[Lease]" = WeakSet()
+"""Every lease of this process, for the children that a stage may fork."""
+
+
+def _forget_leases() -> None:
+    for lease in list(_leases):
+        lease.forget()
+
+
+os.register_at_fork(after_in_child=_forget_leases)
+
+
 class Lease:
     """A directory that is ours for as long as this process lives: we hold its flock.
 
@@ -157,6 +170,7 @@ class Lease:
     def __init__(self, path: str, fd: int) -> None:
         self.path = path
         self._fd = fd
+        _leases.add(self)
 
     @classmethod
     def take(cls, parent: str) -> Self:
@@ -210,6 +224,12 @@ class Lease:
             pass
         os.close(fd)
         return None
+
+    def forget(self) -> None:
+        """In a forked child: let go of the parent's lock, which would otherwise outlive the parent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def names(self) -> list[str]:
         """What lies in the directory."""

@@ -16,10 +16,10 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from trap.claim import BAD
 from trap.fsio import replace_file, unlink
 from trap.job import id_time
 from trap.maillog import CURRENT, MailLog, rotated, sequence
-from trap.queue import BAD
 
 SETTLED = "settled.json"
 ARCHIVED = "archived"

@@ -42,7 +42,7 @@ An accepted message has a name in some queue at every instant, or its end is in 
 ends a name is logged first and done second, so a crash between the two leaves the job, not a hole.
 """
 
-import time
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -50,14 +50,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trap import fsio
+from trap.claim import BAD, Claim, Consumer
 from trap.config import Config
 from trap.envelope import Envelope
-from trap.job import CorruptJob, Job, encode, id_time, new_id, split_name
+from trap.job import encode, id_time, new_id, split_name
 from trap.maillog import MailLog
-
-MAX_ATTEMPTS = 3
-"""Failed attempts after which a job is bad."""
-BAD = "bad"
 
 
 class Stats(NamedTuple):
@@ -76,8 +73,12 @@ class Spool:
     Args:
         root: the spool's directory; made, with its queues, when it is not there.
         log: every event is written to it.
-        queues: their names.
+        queues: their names. Directories of other queues, left by an earlier configuration, are found
+            and looked after too: what lies in them is waiting for a person, not missing.
         sync: fsync before a put returns, for a spool on a disk.
+
+    Attributes:
+        configured: names of the queues that the configuration knows.
     """
 
     def __init__(self, root: Path, log: MailLog, queues: Iterable[str], *, sync: bool = False) -> None:
@@ -86,7 +87,9 @@ class Spool:
         self.sync = sync
         self._tmp = f"{root}/tmp"
         fsio.make_directory(self._tmp)
-        self._queues = {name: Queue(self, name) for name in queues}
+        self.configured = list(queues)
+        left = sorted(name for name in fsio.names(str(root)) if os.path.isdir(f"{root}/{name}/new"))
+        self._queues = {name: Queue(self, name) for name in dict.fromkeys([*self.configured, *left])}
 
     @classmethod
     def open(cls, config: Config) -> "Spool":
@@ -121,12 +124,34 @@ class Spool:
         """
         job_id = new_id()
         name = f"{job_id}.0"
-        self.replace(f"{self._queues[queue].new}/{name}", encode(envelope, notes or {}, message))
-        self.log.accepted(job_id, queue, envelope, len(message))
+        path = f"{self._queues[queue].new}/{name}"
+        self.replace(path, encode(envelope, notes or {}, message))
+        try:
+            self.log.accepted(job_id, queue, envelope, len(message))
+        except OSError:
+            # It will not be acknowledged, so the client sends it again. Where a worker has it
+            # already, there will be two.
+            fsio.unlink(path)
+            raise
         return job_id
 
     def replace(self, path: str, pieces: list[bytes]) -> None:
-        """Put a file at `path`, new or in place of the old, whole or not at all."""
+        """Put a file at `path`, new or in place of the old, whole or not at all.
+
+        Raises:
+            OSError: it is not there.
+        """
+        try:
+            self._replace(path, pieces)
+        except FileNotFoundError:
+            # Somebody removed the spool, or our place in it. Make them again, once.
+            self._writer.release()
+            del self._writer
+            for directory in (self._tmp, os.path.dirname(path)):
+                fsio.make_directory(directory)
+            self._replace(path, pieces)
+
+    def _replace(self, path: str, pieces: list[bytes]) -> None:
         tmp = f"{self._writer.path}/{path.rpartition('/')[2]}"
         fsio.write(tmp, pieces, sync=self.sync)
         try:
@@ -157,9 +182,10 @@ class Spool:
     def bad(self) -> Iterator[tuple[str, str, int]]:
         """The jobs put aside: queue, job id, attempt; oldest first in each queue."""
         for name in sorted(fsio.names(f"{self.root}/{BAD}")):
-            for entry in sorted(fsio.names(f"{self.root}/{BAD}/{name}")):
-                if split := split_name(entry):
-                    yield name, *split
+            with suppress(NotADirectoryError):  # somebody's stray file
+                for entry in sorted(fsio.names(f"{self.root}/{BAD}/{name}")):
+                    if split := split_name(entry):
+                        yield name, *split
 
     def close(self) -> None:
         """Give up the place for half-written files."""
@@ -190,9 +216,9 @@ class Queue:
 
     def stats(self) -> Stats:
         """Count what is in the queue. Lists the whole directory."""
-        waiting = self.waiting()
+        waiting = [name for name in fsio.names(self.new) if split_name(name)]
         claimed = [name for name in self._claimed() if split_name(name)]
-        oldest = min([*waiting[:1], *claimed], default="")
+        oldest = min([*waiting, *claimed], default="")
         return Stats(
             len(waiting), len(claimed), id_time(oldest) if oldest else 0.0, fsio.Lease.alive(self.work)
         )
@@ -208,7 +234,7 @@ class Queue:
         for worker in fsio.names(self.work):
             # RACE: a worker that stops removes its directory between our two listings.
             # (test_listing_while_a_worker_stops)
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, NotADirectoryError):
                 yield from fsio.names(f"{self.work}/{worker}")
 
     def find(self, job_id: str) -> str | None:
@@ -247,190 +273,3 @@ class Queue:
         """Purge a bad job; that it is gone already is what was asked for."""
         with self.consumer() as consumer, suppress(FileNotFoundError):
             consumer.take_bad(job_id, attempt).purge(reason)
-
-
-class Consumer:
-    """Claims jobs of one queue for one worker: lists the directory once and eats through the list."""
-
-    def __init__(self, queue: Queue, lease: fsio.Lease) -> None:
-        self.queue = queue
-        self.lease = lease
-        self.held: set[str] = set()
-        self._list: list[str] = []
-
-    def __enter__(self) -> "Consumer":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def claim(self) -> "Claim | None":
-        """Claim the oldest waiting job; None when the queue is empty."""
-        if not self._list:
-            # Amortised: one listing for as many claims as there were names. Newer arrivals are
-            # younger than everything in the list, so the order holds.
-            self._list = self.queue.waiting()
-            self._list.reverse()
-        while self._list:
-            if claim := self.take(self._list.pop()):
-                return claim
-        return None
-
-    def take(self, name: str) -> "Claim | None":
-        """Claim the waiting job of this file name; None when somebody else was faster."""
-        split = split_name(name)
-        if not split or split[0] in self.held:
-            return None
-        try:
-            fsio.rename(f"{self.queue.new}/{name}", f"{self.lease.path}/{name}")
-        except FileNotFoundError:
-            # RACE: another worker claimed it, or the reaper shed it, since we listed.
-            # (test_two_workers_never_claim_the_same_job)
-            return None
-        self.held.add(split[0])
-        return Claim(self, *split)
-
-    def take_bad(self, job_id: str, attempt: int) -> "Claim":
-        """Claim a job that was put aside, as if it had never failed.
-
-        Raises:
-            FileNotFoundError: there is none, or somebody else was faster.
-        """
-        fsio.rename(f"{self.queue.bad}/{job_id}.{attempt}", f"{self.lease.path}/{job_id}.0")
-        self.held.add(job_id)
-        return Claim(self, job_id, 0)
-
-    def first(self, name: str) -> None:
-        """Claim the waiting job of this file name before all others."""
-        self._list.append(name)
-
-    def close(self) -> None:
-        """End the lease. Claims that are still held become orphans, and are recovered."""
-        self.lease.release()
-
-    def crash(self) -> None:
-        """End the lease as a kill would, for tests and for the manual above."""
-        self.close()
-
-
-class Claim:
-    """A job in a worker's hand. Every method but `job` ends the claim."""
-
-    __slots__ = ("_job", "attempt", "consumer", "id")
-
-    def __init__(self, consumer: Consumer, job_id: str, attempt: int) -> None:
-        self.consumer = consumer
-        self.id = job_id
-        self.attempt = attempt
-        self._job: Job | None = None
-
-    @property
-    def path(self) -> str:
-        """The file, in the worker's directory."""
-        return f"{self.consumer.lease.path}/{self.id}.{self.attempt}"
-
-    def job(self) -> Job:
-        """Read the job.
-
-        Raises:
-            CorruptJob: the file is not a job.
-        """
-        if self._job is None:
-            self._job = Job.decode(self.id, fsio.read(self.path))
-        return self._job
-
-    def forward(
-        self,
-        to: list[str],
-        notes: Mapping[str, Any] | None = None,
-        took: float = 0.0,
-        event: str = "passed",
-    ) -> None:
-        """Pass the job on, to several queues at once when it branches; to none: its way ends well.
-
-        Args:
-            to: names of queues.
-            notes: all of the job's notes when they changed; None leaves the file as it is.
-            took: seconds the stage needed, for the log.
-            event: the stage's word for letting it pass.
-
-        Raises:
-            OSError: no room for the new notes, or the log can't be written; the claim is still held.
-        """
-        queue, spool = self.consumer.queue, self.consumer.queue.spool
-        if not to:
-            spool.log.done(self.id, queue.name, took, event)
-            self._end()
-            return
-        if notes is not None:
-            spool.replace(self.path, self.job().encode(notes))
-        *branches, last = [f"{spool[name].new}/{self.id}.0" for name in to]
-        spool.log.passed(self.id, queue.name, to, took, event)
-        for target in branches:
-            fsio.link(self.path, target, sync=spool.sync)
-        self._move(last)
-
-    def drop(self, reason: str, took: float = 0.0, notes: Mapping[str, Any] | None = None) -> None:
-        """End the job by a stage's verdict: log, then unlink."""
-        queue = self.consumer.queue
-        queue.spool.log.dropped(self.id, queue.name, reason, took, dict(notes or {}))
-        self._end()
-
-    def shed(self, reason: str) -> None:
-        """Throw the job away: too old, too many, no room."""
-        self.consumer.queue.spool.log.shed(self.id, self.consumer.queue.name, reason)
-        self._end()
-
-    def purge(self, reason: str) -> None:
-        """Throw the job away because somebody asked for it."""
-        self.consumer.queue.spool.log.purged(self.id, self.consumer.queue.name, reason)
-        self._end()
-
-    def give_back(self, *, first: bool = False) -> None:
-        """Return the job to its queue, uncharged.
-
-        Args:
-            first: this worker's next claim is this job again, unless another worker is faster.
-        """
-        name = f"{self.id}.{self.attempt}"
-        self._move(f"{self.consumer.queue.new}/{name}")
-        if first:
-            self.consumer.first(name)
-
-    def fail(self, reason: str, detail: str = "") -> bool:
-        """Charge the job with a failed attempt: back into the queue, or to bad/ after the last.
-
-        Args:
-            reason: one line.
-            detail: a traceback, kept in the job's notes when it goes bad.
-
-        Returns:
-            Whether it is bad now.
-        """
-        queue, attempt = self.consumer.queue, self.attempt + 1
-        if attempt >= MAX_ATTEMPTS:
-            self.condemn(reason, detail)
-            return True
-        queue.spool.log.requeued(self.id, queue.name, reason, attempt)
-        self._move(f"{queue.new}/{self.id}.{attempt}")
-        return False
-
-    def condemn(self, reason: str, detail: str = "") -> None:
-        """Put the job aside for a person to look at, with the reason among its notes."""
-        queue, attempt = self.consumer.queue, self.attempt + 1
-        with suppress(CorruptJob, OSError):  # unreadable, or no room: the log still has the reason
-            why = {"queue": queue.name, "at": time.time(), "reason": reason, "traceback": detail}
-            job = self.job()
-            queue.spool.replace(self.path, job.encode({**job.notes, BAD: why}))
-        queue.spool.log.bad(self.id, queue.name, reason, attempt)
-        self._move(f"{queue.bad}/{self.id}.{attempt}")
-
-    def _move(self, target: str) -> None:
-        fsio.rename(self.path, target)
-        # After a fan-out both names may be one file's; then rename does nothing, says POSIX.
-        fsio.unlink(self.path)
-        self.consumer.held.discard(self.id)
-
-    def _end(self) -> None:
-        fsio.unlink(self.path)
-        self.consumer.held.discard(self.id)

@@ -22,11 +22,12 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from trap.claim import Claim, Consumer
 from trap.config import Config
 from trap.envelope import printable
 from trap.job import CorruptJob, Job
 from trap.plugin import build
-from trap.queue import Claim, Consumer, Queue, Spool
+from trap.queue import Queue, Spool
 from trap.stage import Drop, Pass, Unavailable, Verdict
 from trap.wake import Wake
 
@@ -96,6 +97,8 @@ class Worker:
         self.queue: Queue = spool[name]
         self.settings = config.stage(name)
         self.next = config.after(name)
+        before = config.trunk[: config.trunk.index(name) + 1] if name in config.trunk else [name]
+        self._targets = set(config.queues) - set(before)  # a way that turns back would never end
         self.stage = build(config, name) if stage is None else stage
         self.event: str = getattr(self.stage, "log_as", "passed")
         choice = self.settings.when_unavailable or getattr(self.stage, "when_unavailable", "wait")
@@ -169,7 +172,7 @@ class Worker:
             return
         start = time.monotonic()
         try:
-            with _deadline(self.settings.deadline * len(held)):
+            with _deadline(self.settings.deadline):
                 verdicts = self._ask([job for _, job in held])
         except Unavailable as error:
             self._unavailable([claim for claim, _ in held], error, start)
@@ -270,8 +273,8 @@ class Worker:
 
     def _pass_on(self, claim: Claim, notes: dict[str, Any], to: list[str], took: float, event: str) -> None:
         for name in to:
-            if name not in self.spool:
-                raise ValueError(f"no queue {name!r} to pass to")
+            if name not in self._targets:
+                raise ValueError(f"can't pass to {name!r}: no such queue, or not behind this one")
         claim.forward(to, {**claim.job().notes, self.name: notes} if notes else None, took, event)
 
     def _failed(self, claim: Claim, error: BaseException) -> None:
@@ -329,8 +332,7 @@ class Worker:
         # Code that is stuck inside a C extension sees neither signals nor cancellation. If no tick
         # comes for far too long, a thread of faulthandler's ends the process, traceback printed;
         # the job becomes an orphan, charged with an attempt.
-        longest = self.settings.deadline * (self.settings.batch if self._batches else 1)
-        faulthandler.dump_traceback_later(longest * HARD_LIMIT + 10 * TICK, exit=True)
+        faulthandler.dump_traceback_later(self.settings.deadline * HARD_LIMIT + 10 * TICK, exit=True)
         if tick := getattr(self.stage, "tick", None):
             try:
                 tick()

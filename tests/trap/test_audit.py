@@ -11,11 +11,12 @@ import pytest
 from faultkit import Child, at_once
 
 from trap.audit import audit
+from trap.claim import Claim
 from trap.config import Config, paths_below
 from trap.envelope import Envelope
 from trap.ledger import Ledger, settle
 from trap.maillog import MailLog
-from trap.queue import Claim, Spool
+from trap.queue import Spool
 
 pytestmark = pytest.mark.usefixtures("files_are_closed")
 
@@ -117,14 +118,15 @@ def test_a_file_nobody_logged_is_counted_where_it_lies(config, spool):
     assert job_id not in account.missing
 
 
-def test_a_job_in_a_queue_that_is_no_longer_configured_is_named(config, spool, tmp_path):
-    """Nobody works it off any more: better to hear of it."""
+def test_a_job_in_a_queue_that_is_no_longer_configured_is_in_flight(config, spool, tmp_path):
+    """Nobody works it off any more, but it is not lost: purge it, or configure the queue again."""
     put(spool)
     claim(spool, "first").forward(["second"])
     smaller = Config(pipeline=["first"], paths=paths_below(tmp_path))
-    account = audit(smaller, Spool.open(smaller))
-    assert not account.balanced
-    assert len(account.missing) == 1
+    left = Spool.open(smaller)
+    assert (left.configured, list(left)) == (["first"], ["first", "left", "right", "second"])
+    account = audit(smaller, left)
+    assert (account.balanced, account.in_flight) == (True, 1)
 
 
 def test_a_job_that_comes_and_goes_between_two_looks_is_not_missing(config, spool, monkeypatch):

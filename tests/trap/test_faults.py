@@ -14,11 +14,12 @@ import pytest
 from faultkit import CAN_FAIL, CHANGES, die_after, die_before, every_call, fail_with, faulty, short_write
 
 from trap.audit import Account, audit
+from trap.claim import Claim
 from trap.config import Config
 from trap.configfile import parse
 from trap.envelope import Envelope
 from trap.maillog import MailLog
-from trap.queue import Claim, Spool
+from trap.queue import Spool
 
 MESSAGE = b"Subject: still here\r\n\r\n" + b"x" * 5000
 NOTES = {"second": {"seen": True}}

@@ -18,10 +18,11 @@ from support import eventually
 
 from trap import fsio
 from trap.audit import audit
+from trap.claim import MAX_ATTEMPTS
 from trap.envelope import Envelope, Rcpt
 from trap.job import CorruptJob, split_name
 from trap.maillog import MailLog
-from trap.queue import MAX_ATTEMPTS, Queue, Spool
+from trap.queue import Queue, Spool
 
 pytestmark = pytest.mark.usefixtures("files_are_closed")
 

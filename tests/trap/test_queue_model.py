@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from trap.audit import audit
+from trap.claim import BAD, MAX_ATTEMPTS, Claim
 from trap.config import Config, paths_below
 from trap.envelope import Envelope
 from trap.job import split_name
-from trap.queue import BAD, MAX_ATTEMPTS, Claim, Spool
+from trap.queue import Spool
 
 BRANCHES = ["left", "right"]
 QUEUES = ["first", "second", *BRANCHES]

@@ -22,11 +22,12 @@ from watchdog.observers.inotify_c import InotifyFD
 import trap.wake
 import trap.worker
 from trap.audit import audit
+from trap.claim import BAD
 from trap.config import Config, Duration, Stage
 from trap.envelope import Envelope
 from trap.job import Job
 from trap.ledger import events
-from trap.queue import BAD, Spool
+from trap.queue import Spool
 from trap.stage import Drop, Pass, Unavailable
 from trap.worker import Breaker, Worker
 
@@ -181,7 +182,7 @@ def test_parallel_stages_each_get_the_job(tmp_path, config):
         (None, "TypeError: process returned None, not Pass or Drop"),
         (True, "TypeError: process returned True, not Pass or Drop"),
         (Pass, "TypeError: process returned <class 'trap.stage.Pass'>, not Pass or Drop"),
-        (Pass(to="nowhere"), "ValueError: no queue 'nowhere' to pass to"),
+        (Pass(to="nowhere"), "ValueError: can't pass to 'nowhere': no such queue, or not behind this one"),
         (Pass(to=["second"]), "TypeError: unhashable type: 'list'"),
         (Pass(notes={"x": object()}), "TypeError: can not serialize 'object' object"),
         (Pass(notes={"x": 2**70}), "OverflowError: Integer value out of range"),

@@ -9,13 +9,13 @@ import msgspec
 from rich.text import Text
 
 from trap import fsio
+from trap.claim import BAD
 from trap.cli.base import App, Group, fail, pass_app
 from trap.cli.output import age, default_limit, json_line, limit_option, lines, show, size, table
 from trap.config import Duration
 from trap.configfile import ConfigError, nearest
 from trap.envelope import plain, printable
 from trap.job import CorruptJob, Job, id_time, split_name
-from trap.queue import BAD
 from trap.reaper import purge as do_purge
 
 
