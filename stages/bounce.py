@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from flufl.bounce import all_failures
 
 from stages.bounce_evidence import (
+    CLAIMS,
     DETECTED,
     FAMILY,
+    FREE,
     HEADER_RULES,
+    LURE,
     MARKERS,
     NULL_SENDER,
     PROOF_RULES,
@@ -150,7 +153,11 @@ def _weigh(hits: Sequence[Rule]) -> Finding:
         if rule.kind is None or FAMILY[rule.kind] == FAMILY[kind]:
             best[rule.source] = max(best.get(rule.source, 0), rule.points, key=abs)
     doubt = best.pop("doubt", 0)
-    score = sum(best.values()) + (0 if PROOFS[FAMILY[kind]] & best.keys() else doubt)
+    if any(proof <= best.keys() for proof in PROOFS[FAMILY[kind]]):
+        doubt = 0
+    score = sum(best.values()) + doubt
+    if best.keys() <= (CLAIMS if doubt <= LURE else FREE):
+        score = min(score, THRESHOLD - 1)
     return Finding(kind if score >= THRESHOLD else None, score, tuple(rule.name for rule in hits))
 
 

@@ -7,11 +7,12 @@ source reaches the threshold: several must agree.
 
 Sources: `sender` (who it says it is from), `subject`, `declared` (what other header fields say it is),
 `machine` (fields a program wrote for a program: RFC 3464, 5965, 8098), `reply` (an SMTP reply),
-`returned` (the message it gives back), `text` (what it tells a person) and `circumstance` (the null
-sender of RFC 5321 section 4.5.5, an answer to a message, sent in bulk: much ordinary mail has these).
-The first three are claims: a line of a header says whatever its writer likes. Rows of source `doubt`
-lower the sum, the lowest of them, unless there is proof. Source `verdict` gives no points: it keeps a
-bounce from being called a notice of delay.
+`returned` (the message it gives back), `text` (what it tells a person), `detector` (flufl.bounce) and
+`circumstance` (the null sender of RFC 5321 section 4.5.5, an answer to a message, sent in bulk: much
+ordinary mail has these). A header says whatever its writer likes, so its sources are weighed as CLAIMS.
+Rows of source `doubt` lower the sum, the lowest of them, unless there is proof. Two sources give no
+points: `verdict` keeps a bounce from being called a notice of delay, and `answering` (a subject that
+begins with "Re:") is something a reader sees, so that FREE claims are not alone.
 """
 
 import re
@@ -35,13 +36,26 @@ FAMILY: dict[Kind, str] = {
 UNNAMED: Kind = "autoreply"
 """The kind of what calls itself automatic and says nothing more."""
 
+_MACHINE, _RETURNED = frozenset({"machine"}), frozenset({"returned"})
 PROOFS = {
-    "report": frozenset({"machine", "returned"}),
-    "feedback": frozenset({"machine", "returned"}),
-    "receipt": frozenset({"machine", "returned"}),
-    "answer": frozenset({"declared", "returned"}),
+    "report": (_MACHINE, _RETURNED),
+    "feedback": (_MACHINE, _RETURNED),
+    "receipt": (_MACHINE, _RETURNED),
+    "answer": (_RETURNED, frozenset({"declared", "subject", "text"})),
 }
-"""What dissolves a doubt, by family: sources a forger who wants a click seldom troubles to imitate."""
+"""What dissolves a doubt, by family: any of these sets of sources, which a forger who wants a click seldom
+troubles to imitate. Answers often return nothing: there header, subject and text must all say the same,
+and who writes such a subject and text has no room left for what he would sell."""
+
+FREE = frozenset({"declared", "circumstance", "detector"})
+"""Sources that cost a spammer two lines of header which nobody sees (flufl.bounce believes such a line):
+alone they never suffice."""
+
+CLAIMS = FREE | {"sender", "subject", "answering"}
+"""Sources that need nothing but a header: with a LURE in the message they never suffice."""
+
+LURE = -5
+"""Doubt from this down: a link, a form or an attachment, what a spammer writes for."""
 
 THRESHOLD = 6
 """From this sum on a message is backscatter; no single source can give as much."""
@@ -103,6 +117,8 @@ HEADER_RULES = (
     _row("bounce subject", "bounce", "subject", 3, "subject", *say.BOUNCE_SUBJECT),
     _row("delay subject", "delivery-notice", "subject", 3, "subject", *say.DELAY_SUBJECT),
     _row("auto-reply subject", "autoreply", "subject", 3, "subject", *say.REPLY_SUBJECT),
+    _row("answering subject", "autoreply", "answering", 0, "subject",
+         r"^(?:re|auto|aw|antw|sv|vs|rif|odp) ?:"),
     _row("courtesy subject", "autoreply", "subject", 2, "subject", r"^thank you for (?:your|contacting)"),
     _row("virus subject", "virus-notice", "subject", 3, "subject", *say.VIRUS_SUBJECT),
     _row("challenge subject", "challenge", "subject", 3, "subject", *say.CHALLENGE_SUBJECT),
@@ -171,7 +187,7 @@ TEXT_RULES = (
     _row("complaint text", "feedback", "text", 3, "notice", *say.COMPLAINT_TEXT),
     _row("receipt text", "mdn", "text", 3, "notice", *say.RECEIPT_TEXT),
     _row("asks for a click", None, "doubt", -17, "body", *say.CALL_TO_CLICK),
-    _row("link", None, "doubt", -3, "notice", r"https?://"),
+    _row("link", None, "doubt", LURE, "notice", r"https?://"),
     _row("attachment of its own", None, "doubt", -17, "notice", r"content-disposition: ?attachment",
          r"content-type: ?(?:application|image|text/html)[^;]{0,60};.{0,80}\bname="),
 )  # fmt: skip

@@ -67,7 +67,7 @@ CHALLENGE_SUBJECT = (
     r"(?:e-?mail|message|mail) (?:to .{1,60} )?(?:requires?|needs|awaiting|awaits) (?:your )?"
     r"(?:confirmation|verification|authori[sz]ation)",
     r"sender (?:verification|authentication|confirmation)|challenge[- ]response|spam ?arrest|^\[?confirm\]?:",
-    r"verification (?:is )?required for (?:your )?(?:message|e-?mail) to",
+    r"verification (?:is )?required for (?:your )?(?:message|e-?mail) to|\(verification(?: required)?\)$",
 )
 FEEDBACK_SUBJECT = (
     r"feedback report|complaint about (?:message|e-?mail) from|abuse (?:report|complaint)",

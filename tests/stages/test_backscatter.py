@@ -6,6 +6,7 @@
 """
 
 import base64
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -65,6 +66,7 @@ Status: 5.1.1
 Diagnostic-Code: smtp; 550 5.1.1 no such user
 """
 RETURNED = "Content-Type: message/rfc822\n\nReceived: from a by b\nFrom: bait@trap.example\nSubject: cheap"
+HTML = "Content-Type: text/html"
 DAEMON = "From: Mail Delivery System <MAILER-DAEMON@mx.example>"
 
 ANSWERS = {
@@ -125,6 +127,11 @@ ANSWERS = {
         "From: bob@x.example\nSubject: Re: cheap\nAuto-Submitted: auto-replied (vacation)\nPrecedence: bulk",
         "I'm at the beach.",
     ),
+    "out of office, with a link in the signature": (
+        "autoreply",
+        f"From: bob@x.example\nSubject: Automatic reply: cheap\nX-Autoreply: yes\n{HTML}",
+        "I am out of the office until Monday.<p>Bob, <a href=http://x.example>x.example</a>",
+    ),
     "out of office, in Japanese": (
         "autoreply",
         f"From: bob@x.example\nSubject: {encoded('自動返信: お知らせ')}\nAuto-Submitted: auto-replied",
@@ -173,7 +180,6 @@ ANSWERS = {
     ),
 }
 
-HTML = "Content-Type: text/html"
 CLICK = '<p>5 messages could not be delivered. <a href="http://evil.example/">Release them</a></p>'
 DRESSED_UP = {
     "a null sender and nothing else": ("Return-Path: <>\nFrom: a@b.example\nSubject: hello", "hi"),
@@ -233,6 +239,30 @@ DRESSED_UP = {
         "From: IT <postmaster@b.example>\nSubject: Your message requires verification",
         "Please confirm https://evil.example so that your messages can be delivered",
     ),
+    "an offer with two lines of header that nobody sees": (
+        f"X-Autoreply: yes\nIn-Reply-To: <1@trap.example>\nFrom: a@b.example\nSubject: Cheap\n{HTML}",
+        "<a href=http://evil.example>Buy</a>",
+    ),
+    "an offer that says so too, as an answer, with a bare link": (
+        "From: a@b.example\nSubject: Re: cheap\nAuto-Submitted: auto-replied\nPrecedence: bulk",
+        "All you want: http://shop.example/",
+    ),
+    "an offer without a link, which is an answer by nothing that is seen": (
+        "From: a@b.example\nSubject: A business proposal\nAuto-Submitted: auto-replied\nPrecedence: bulk",
+        "Write to me at the private address of my lawyer.",
+    ),
+    "an offer to a recipient that failed, says a line which flufl.bounce believes": (
+        "From: a@b.example\nSubject: Cheap\nX-Failed-Recipients: a@b.example\nPrecedence: bulk",
+        "Call now.",
+    ),
+    "an offer from a mailer-daemon, with a bare link": (
+        f"{DAEMON}\nSubject: Cheap\nX-Failed-Recipients: a@b.example\nPrecedence: bulk",
+        "All you want: http://shop.example/",
+    ),
+    "a plea to verify that calls itself an answer": (
+        "From: IT <it@b.example>\nSubject: Your mailbox\nAuto-Submitted: auto-replied\nPrecedence: bulk",
+        "Please confirm https://evil.example so that your messages can be delivered",
+    ),
     "a discussion of bounces": (
         "From: Ann <ann@list.example>\nSubject: Re: what to do with spam\nIn-Reply-To: <1@list.example>",
         "My logs say: user unknown, mailbox is full, 550 5.1.1.",
@@ -262,7 +292,7 @@ class TestKinds:
         assert judge("From: a@b.example\nSubject: hello", "hi", "a@b.example") == Pass()
 
     def test_a_near_miss_is_noted(self) -> None:
-        assert judge(*DRESSED_UP["a parcel"]).notes["kind"] == "suspected"
+        assert judge(*DRESSED_UP["an order"]).notes["kind"] == "suspected"
 
     @pytest.mark.parametrize("before", [b"", b"\r\n\r\n", b"   \r\n"])
     @pytest.mark.parametrize("end", [b"\r\n", b"\n", b"\r"])
@@ -387,9 +417,10 @@ class TestTable:
             for rule in RULES:
                 if rule.kind is None or FAMILY[rule.kind] == family:
                     best[rule.source] = max(best[rule.source], rule.points)
-            claims = sum(best[source] for source in best.keys() - PROOFS[family] - {"doubt"})
             doubt = min(rule.points for rule in RULES if rule.name == "asks for a click")
-            assert claims + doubt < THRESHOLD, family
+            for missing in itertools.product(*PROOFS[family]):  # one source of each proof
+                claims = sum(best[source] for source in best.keys() - {*missing, "doubt"})
+                assert claims + doubt < THRESHOLD, family
 
     def test_every_kind_can_be_found(self) -> None:
         assert {kind for kind, _, _ in ANSWERS.values()} == set(KINDS)
@@ -449,6 +480,26 @@ class TestHostile:
             name.encode() + b": " + piece + b"\r\n" for name, piece in zip(fields, pieces, strict=False)
         )
         assert isinstance(judge_bytes(head + b"".join(pieces)), Pass | Drop)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "X-Autoreply: yes\nIn-Reply-To: <a@b.example>\n",
+        "Auto-Submitted: auto-replied\nPrecedence: bulk\n",
+        "X-Failed-Recipients: a@b.example\nPrecedence: bulk\n",
+    ],
+)
+def test_lines_of_header_that_nobody_sees_hide_next_to_nothing(corpus: Path, lines: str) -> None:
+    """Of every third spam and phish, all from the null sender, about one in a hundred is lost to them."""
+    stage = Backscatter()
+    mails = [path for folder in ("spam", "phish") for path in sorted(corpus.glob(f"{folder}/*.eml"))[::3]]
+    forged = lines.replace("\n", "\r\n").encode()
+    taken = sum(
+        isinstance(stage.process(Job.from_message(forged + path.read_bytes(), Envelope(mail_from=""))), Drop)
+        for path in mails
+    )
+    assert taken <= 0.015 * len(mails)
 
 
 @pytest.mark.parametrize("hinted", [True, False], ids=["with the envelope's sender", "null sender for all"])
