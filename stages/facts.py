@@ -5,12 +5,14 @@ fact that differs from recipient to recipient is enough to find the trap among t
 of a `Fact` is one of five things:
 
 * a number in coarse classes. The time is that of the hour, or of the period when that is shorter;
-  a size keeps its two leading bits: the length of a name must not show.
+  a size keeps its two leading bits: the length of a name must not show; a count of parts or links
+  is one of five.
 * a keyed hash (HMAC-SHA256): the id, the campaign and the subject can be compared with each other,
   but not guessed without the key. That matters for the campaign too: dedup's id is a plain hash
   of the first copy's words, a greeting by name among them. Job ids hold the time in µs.
 * a network: /24 or /48 of the client. The address itself is the spammer's, the block is enough.
-* a word of a closed list, or of two letters: charset, language, country, TLS version, kind of HELO.
+* a word of a short list, or "other": charset, language, TLS version, kind of HELO. All that is
+  rare is "other"; the country is the end of the sender's domain.
 * a registrable domain, of MAIL FROM and HELO. What stands in front of it is left out, since that
   is where a token for each recipient costs nothing; and a domain that has anything in common with a
   recipient (its address, local part or domain, straight, reversed, hexadecimal, base64, rot13 or
@@ -18,10 +20,17 @@ of a `Fact` is one of five things:
 
 Recipients themselves never leave, nor does text of the message, nor what is derived from them.
 What remains open: a spammer who registers a domain or rents a network for each recipient sees it
-in the feed. He would pay for every address he wants to try.
+in the feed. He would pay for every address he wants to try. And a message made for a group of
+recipients, unlike the others in charset, language, size and counts, tells him that there is a trap in
+the group, as sending to one group only and to nobody else that hour would. What a line can say so
+are some hundred thousand things at the very most, a few dozen among ordinary sizes and languages: a
+group, never a token of any length. No field tells which lines came to the same recipient, so what
+several messages say does not add up by itself; and whoever sends that much to find a trap gives his
+networks and texts away to it.
 """
 
 import re
+from bisect import bisect
 from encodings.aliases import aliases
 
 import msgspec
@@ -31,11 +40,20 @@ from stages.guard import Guard, network
 from trap.envelope import Envelope
 from trap.job import Job
 
-MOST = 100
-"""Links and parts are counted no further."""
+CLASSES = (0, 1, 2, 6, 21)
+"""Counts of links and parts are told as the largest of these that they reach."""
+# fmt: off
+CHARSETS = frozenset((
+    "ascii", "big5", "cp1251", "cp1252", "euc-kr", "gb2312", "iso2022-jp", "iso8859-2", "koi8-r", "latin-1",
+    "shift-jis", "utf-8",
+))
+"""Those that are told, by Python's names; another one is "other"."""
+LANGUAGES = frozenset(("de", "en", "es", "fr", "it", "ja", "nl", "pl", "pt", "ru", "tr", "zh"))
+"""Those that are told (ISO 639-1); another one is "other"."""
+# fmt: on
 
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?([\w.:+-]{1,40})", re.IGNORECASE)
-_CHARSETS = {name: name for name in aliases.values()} | aliases
+_CODECS = {name: name for name in aliases.values()} | aliases
 _LANGUAGE = re.compile(r"\s*([a-z]{2})(?![a-z0-9])", re.IGNORECASE)
 _HOST = re.compile(r"https?://(?:[^\s/@\"'<>]{0,200}@)?([^\s/@:?#\"'<>]{1,253})")
 _TLS = re.compile(r"(?:TLS|SSL)v\d(?:\.\d)?")
@@ -53,7 +71,6 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     copies: int = 0
     """Messages of the campaign so far, by dedup."""
     size: int = 0
-    body: int = 0
     net: str = ""
     helo: str = ""
     """A domain, or: own, address, word, none."""
@@ -65,9 +82,9 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     language: str = ""
     subject: str = ""
     parts: int = 0
-    """Parts that are not text."""
+    """Parts that are not text: one of CLASSES."""
     links: int = 0
-    """Different hosts that links lead to."""
+    """Different hosts that links lead to: one of CLASSES."""
     tls: str = ""
 
 
@@ -91,7 +108,6 @@ def gather(job: Job, guard: Guard, time: str) -> Fact:
         campaign=guard.campaign(str(campaign)) if campaign else "",
         copies=copies if isinstance(copies, int) else 0,
         size=coarse(len(message)),
-        body=coarse(_body_size(message)),
         net=guard.network(envelope.client_ip),
         helo=_helo(envelope, guard),
         sender=sender,
@@ -99,8 +115,8 @@ def gather(job: Job, guard: Guard, time: str) -> Fact:
         charset=_charset(message),
         language=_language(job.headers.get("content-language")),
         subject=guard.hash("subject", " ".join(subject.lower().split())) if subject else "",
-        parts=min(len(readable.others), MOST),
-        links=_links(readable.markup),
+        parts=few(len(readable.others)),
+        links=few(_links(readable.markup)),
         tls=envelope.tls_version if _TLS.fullmatch(envelope.tls_version) else "",
     )
 
@@ -115,10 +131,13 @@ def coarse(number: int) -> int:
     return number >> shift << shift
 
 
-def _body_size(message: bytes) -> int:
-    """Bytes after the first empty line, however lines end."""
-    ends = [at + len(mark) for mark in (b"\n\r\n", b"\n\n") if (at := message.find(mark)) >= 0]
-    return len(message) - min(ends, default=len(message))
+def few(count: int) -> int:
+    """The class of a count: the largest of CLASSES that it reaches.
+
+    >>> few(0), few(1), few(5), few(20), few(21)
+    (0, 1, 2, 6, 21)
+    """
+    return CLASSES[bisect(CLASSES, count) - 1]
 
 
 def _sender(envelope: Envelope, guard: Guard) -> str:
@@ -139,20 +158,22 @@ def _charset(message: bytes) -> str:
     named = _CHARSET.search(message, 0, _CHARSET_WITHIN)
     if not named:
         return ""
-    # Only names that Python lists: another one would be text of the message.
-    name = named[1].decode("ascii", "replace").lower().replace("-", "_")
-    return _CHARSETS.get(name, "other").replace("_", "-")
+    said = named[1].decode("ascii", "replace").lower().replace("-", "_")
+    name = _CODECS.get(said, "").replace("_", "-")
+    return name if name in CHARSETS else "other"
 
 
 def _language(said: str | None) -> str:
-    named = _LANGUAGE.match(said or "")
-    return named[1].lower() if named else ""
+    if not said:
+        return ""
+    named = _LANGUAGE.match(said)
+    return name if named and (name := named[1].lower()) in LANGUAGES else "other"
 
 
 def _links(markup: str) -> int:
     hosts = set()
     for found in _HOST.finditer(markup.lower()):
         hosts.add(found[1])
-        if len(hosts) == MOST:
+        if len(hosts) == CLASSES[-1]:
             break
     return len(hosts)
