@@ -96,7 +96,7 @@ class Counting:
         self.networks.add(self.guard.network(event.ip) or "unknown")
         self.sizes[sum(event.size >= bound for bound in SIZES)] += 1
         for tag in event.tags:
-            self.tags.add(tag if _TAG.fullmatch(tag) else "other")
+            self.tags.add(self.guard.reason(tag) if _TAG.fullmatch(tag) else "other")
 
     def _judged(self, event: Event) -> None:
         done = event.did or event.e

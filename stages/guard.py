@@ -40,6 +40,7 @@ _SECOND_LEVEL = frozenset((
 """Labels under which country registries register, as in example.co.uk."""
 _NUMBER = re.compile(r"(?<![\w.-])\d+(?![\w.-])")
 _MAX_REASON = 60
+_MAX_SAID = 1000
 _BASE64_START = (0, 2, 3)
 """First characters of base64 that also hold bits of what stands before, by its length modulo 3."""
 
@@ -50,12 +51,17 @@ class Guard:
     Args:
         secret: the key of all hashes.
         protect: names and networks (/24, /48) to be kept besides those of the recipients: the trap's
-            own hosts, domains that third-party stages put into their reasons.
+            own hosts and domains, which stages may put into their reasons and operators into tags.
     """
 
     def __init__(self, secret: bytes, protect: Iterable[str] = ()) -> None:
         self._secret = secret
-        self._protect = tuple(word.lower() for word in protect)
+        self._protect = frozenset(word.lower() for word in protect)
+        # Of traps with thousands of domains, each message asks: what they are known by is one set.
+        traces = [_traces(name) for name in self._protect]
+        self._short = frozenset(word for short, _ in traces for word in short)
+        self._forms = frozenset(form for _, forms in traces for form in forms)
+        self._lengths = sorted({len(form) for form in self._forms})
 
     def hash(self, kind: str, text: str) -> str:
         """16 hexadecimal digits (HMAC-SHA256, RFC 2104); the same text of another kind gives others."""
@@ -74,17 +80,28 @@ class Guard:
     def domain(self, said: str, recipients: Iterable[str]) -> str:
         """The registrable domain of `said`, "own" when it must not be told, empty when there is none."""
         found = registrable(said)
-        return OWN if found and shares(found, (*recipients, *self._protect)) else found
+        return OWN if found and (shares(found, recipients) or self._protects(found)) else found
 
     def reason(self, said: str) -> str:
-        """A drop's reason without numbers, addresses and protected names.
+        """A drop's reason, or a tag, without numbers, addresses and protected names.
 
         >>> Guard(b"", ["trap.example"]).reason("1048577 bytes for <joe@a.example> at x.trap.example")
         'N bytes for (kept) at (kept)'
         """
-        words = printable(said).split()
-        kept = ["(kept)" if "@" in word or shares(word.lower(), self._protect) else word for word in words]
+        words = printable(said[:_MAX_SAID]).split()
+        kept = ["(kept)" if "@" in word or self._protects(word.lower()) else word for word in words]
         return _NUMBER.sub("N", " ".join(kept))[:_MAX_REASON]
+
+    def _protects(self, candidate: str) -> bool:
+        """`shares` with the protected names, at a cost that their number does not raise."""
+        if self._short.intersection(_labels(candidate)):
+            return True
+        return any(
+            text[at : at + length] in self._forms
+            for text in (candidate, _squeeze(candidate))
+            for length in self._lengths
+            for at in range(len(text) - length + 1)
+        )
 
 
 @lru_cache(maxsize=4096)
@@ -119,7 +136,7 @@ def registrable(domain: str) -> str:
 
 def shares(candidate: str, names: Iterable[str]) -> bool:
     """Whether a domain or word in lower case has something in common with one of the addresses or names."""
-    labels = frozenset(re.split(r"[^a-z0-9]", candidate))
+    labels = _labels(candidate)
     squeezed = _squeeze(candidate)
     for name in names:
         short, forms = _traces(name)
@@ -154,6 +171,10 @@ def _forms(word: str) -> Iterator[str]:
             yield core
     for name in ("md5", "sha1", "sha256"):
         yield hashlib.new(name, raw, usedforsecurity=False).hexdigest()
+
+
+def _labels(text: str) -> frozenset[str]:
+    return frozenset(re.split(r"[^a-z0-9]", text))
 
 
 def _squeeze(text: str) -> str:

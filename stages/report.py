@@ -69,6 +69,8 @@ class Report:
         top: length of the lists of the largest.
         protect: names and networks (/24, /48) that must not be told besides those of recipients and
             this host's name: the trap's other names, the networks of its relays.
+        trap_domains: those that the trap accepts mail for, kept like `protect`: what a stage says of
+            one recipient stands in the report beside the mail of others.
 
     Raises:
         ValueError: a setting makes no sense, or the key is damaged.
@@ -86,6 +88,7 @@ class Report:
         keep: Duration = Duration("30d"),
         top: int = 10,
         protect: list[str] | None = None,
+        trap_domains: list[str] | None = None,
     ) -> None:
         if period < MINUTE or period % MINUTE or (period % HOUR and HOUR % period):
             raise ValueError("period: must be whole hours, or minutes that fill up an hour")
@@ -103,7 +106,7 @@ class Report:
         self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         # A host name without a domain is a word like "mail": protecting that would hide half of all senders.
         host = [name] if registrable(name := socket.gethostname()) else []
-        self._guard = Guard(_key(state_dir / "key"), [*host, *(protect or ())])
+        self._guard = Guard(_key(state_dir / "key"), [*host, *(protect or ()), *(trap_domains or ())])
         self._feed = Feed(self._directory)
         self._work: Iterator[None] | None = None
         self._due = 0.0

@@ -11,6 +11,7 @@ from stages.feed import Feed
 from stages.guard import Guard
 from stages.period import Period
 from stages.summary import Drop, Row, Summary
+from trap.envelope import Envelope, Rcpt
 from trap.job import new_id
 
 GUARD = Guard(b"a key")
@@ -119,6 +120,21 @@ def test_sizes_and_tags(trap: Trap) -> None:
     trap.accept(b"x" * (1 << 20))
     sizes = {row.name: row.count for row in count(trap).sizes if row.count}
     assert sizes == {"2048": 1, "4096": 1, "more": 1}
+
+
+def test_trap_domains_stand_neither_in_reasons_nor_in_tags(trap: Trap) -> None:
+    stage = trap.worker(trap_domains=["honeypot.example", "bait.test"])
+    for tag, address in (("typo-honeypot", "a@honeypot.example"), ("pristine", "b@bait.test")):
+        job_id = new_id(trap.clock.now)
+        trap.log.accepted(job_id, "dedup", Envelope(rcpts=[Rcpt(address=address, tag=tag)]), 100)
+        trap.log.dropped(job_id, "virus", f"no mail for {address.partition('@')[2]} wanted", 0.1, {})
+    trap.sum_up(stage)
+    for kind in ("txt", "html", "json"):
+        text = (trap.reports / f"latest.{kind}").read_text().lower()
+        assert "honeypot" not in text
+        assert "bait" not in text
+        assert "no mail for (kept) wanted" in text
+    assert trap.latest().tags == [Row("(kept)", 1), Row("pristine", 1)]
 
 
 def test_a_campaign_weighs_as_much_as_all_its_copies(trap: Trap, clock: Clock) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.guard import Guard, network, registrable
+from stages.guard import Guard, network, registrable, shares
 
 JOE = "joe.trapper@pristine-trap.example"
 GUARD = Guard(b"a key")
@@ -66,6 +66,14 @@ def test_protected_names_and_networks_are_kept() -> None:
     assert guard.network("198.51.100.3") == "own"
     assert guard.network("203.0.113.3") == "203.0.113.0/24"
     assert guard.reason("listed at trap-host.example 17 times") == "listed at (kept) N times"
+
+
+@given(
+    st.text("abtrp.-", min_size=1, max_size=12),
+    st.lists(st.text("abtrp.@-", min_size=1, max_size=8), max_size=4),
+)
+def test_many_names_are_protected_as_each_of_them_would_be(word: str, names: list[str]) -> None:
+    assert (Guard(b"a key", names).reason(word) == "(kept)") == shares(word, names)
 
 
 def test_a_reason_is_short_and_printable() -> None:
