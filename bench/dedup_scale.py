@@ -16,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from stages.campaigns import SLICES, Campaigns
 from stages.dedup import Dedup
 from stages.fingerprint import BANDS, SKETCH
+from stages.slices import SLICES, Slices
 from trap.config import Duration
 from trap.job import Job
 
@@ -29,11 +29,11 @@ MESSAGES = 1000
 
 def fill(directory: Path, digests: int) -> None:
     """Write `digests` random ones, an equal share into each slice."""
-    memory = Campaigns(directory, REMEMBER)
+    memory = Slices(directory, REMEMBER)
     now = time.time()
     for age in reversed(range(SLICES)):
         memory.turn(now - age * REMEMBER / SLICES)
-        db = memory._current
+        db = memory.current
         db.execute("PRAGMA synchronous = off")
         for start in range(1, digests // SLICES + 1, CHUNK):
             fill_chunk(db, start, min(start + CHUNK, digests // SLICES + 1))

@@ -1,6 +1,6 @@
 """What was seen of each campaign, shared by all workers and kept over restarts.
 
-Time is cut into SLICES slices of the span to remember, each a SQLite file of its own. Only the
+Time is cut into slices, each a SQLite file of its own (see stages.slices). Only the
 current one is written; all of them are asked. What is seen again is written into the current one
 again, so that what nobody sent any more is gone when its last slice is: forgetting is one unlink,
 however much there is to forget.
@@ -15,11 +15,7 @@ One transaction covers a batch, in one file, so killing a process at any moment 
 nothing. WAL with synchronous=NORMAL: a power cut may cost the last seconds, never the file.
 """
 
-import fcntl
 import json
-import math
-import os
-import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -28,28 +24,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stages.fingerprint import Fingerprint, similarity
+from stages.slices import Slices
 
-SLICES = 4
 SHELF = 16
 CANDIDATES = 32
 FAMILIAR = 0.9
 CROWD = 8
-BUSY_MS = 10_000
 
-_NAME = re.compile(r"(\d{1,12})-(\d{1,12})\.slice")
-_SCHEMA = """
-PRAGMA journal_mode = wal;
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS campaign (
-    id INTEGER PRIMARY KEY, first REAL, count INTEGER, window_start REAL, window_count INTEGER);
-CREATE TABLE IF NOT EXISTS digest (
-    n INTEGER PRIMARY KEY, campaign INTEGER, exact INTEGER, sketch BLOB);
-CREATE TABLE IF NOT EXISTS band (key INTEGER, n INTEGER, PRIMARY KEY (key, n)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sighting (
-    job TEXT PRIMARY KEY, campaign INTEGER, count INTEGER, window_count INTEGER,
-    exact INTEGER, similarity REAL, dropped INTEGER) WITHOUT ROWID;
-COMMIT;
-"""
 _SHELVE = """INSERT INTO band SELECT :key, :n
     WHERE (SELECT count(*) FROM (SELECT 1 FROM band WHERE key = :key LIMIT :shelf)) < :shelf"""
 _SHARING = "SELECT n FROM band WHERE key IN (SELECT value FROM json_each(?))"
@@ -107,52 +88,38 @@ class Campaigns:
     """The memory in one directory. Not for threads; any number of processes may share it.
 
     Args:
-        directory: where the slices are, `<begin>-<end>.slice` in seconds since the epoch.
+        directory: where the slices are.
         remember: for how many seconds a campaign that is not seen any more is remembered at least;
             a quarter longer at most.
     """
 
     def __init__(self, directory: Path, remember: float) -> None:
-        self._directory = directory
-        self._remember = remember
-        self._span = remember / SLICES
-        self._slices: dict[int, sqlite3.Connection] = {}
-        """By the time they begin at, in seconds since the epoch; the newest, the current one, first."""
-        self._end = 0
+        self._slices = Slices(directory, remember)
+        # What is done with all the files is done by the same names.
+        self.turn = self._slices.turn
+        self.repair = self._slices.repair
+        self.close = self._slices.close
 
     @contextmanager
     def transaction(self, now: float) -> Iterator[None]:
         """All or nothing of what is done inside is kept. `now` is in seconds since the epoch.
 
         Raises:
-            sqlite3.OperationalError: the files can't be used, or others hold them for BUSY_MS.
+            sqlite3.OperationalError: the files can't be used, or others hold them for too long.
         """
         self.turn(now)
-        current = self._current
+        current = self._slices.current
         current.execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:  # whatever it was: it is raised again
             current.rollback()
             raise
-        current.commit()
-
-    def turn(self, now: float) -> None:
-        """Begin a new slice when it is time, and forget those that are too old."""
-        if self._slices and now < self._end:
-            return
-        # RACE: another worker may still be in a transaction on the slice before; the few copies it
-        # is counting are then not seen here.
-        guard = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(guard, fcntl.LOCK_EX)
-            self._open(now)
-        finally:
-            os.close(guard)
+        self._slices.current.commit()
 
     def sighting(self, job_id: str, received_at: float) -> Sighting | None:
         """What was answered for a job that was received at that time, if it was asked before."""
-        for begin, db in self._slices.items():
+        for begin, db in self._slices.each():
             row = db.execute(_SIGHTING, (job_id,)).fetchone()
             if row:
                 return Sighting(row[0], row[1], row[2], bool(row[3]), row[4], bool(row[5]))
@@ -162,7 +129,7 @@ class Campaigns:
 
     def record(self, job_id: str, sighting: Sighting) -> None:
         """Remember what was answered for a job."""
-        self._current.execute(
+        self._slices.current.execute(
             "INSERT INTO sighting VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 job_id,
@@ -179,8 +146,8 @@ class Campaigns:
         """The most similar of the remembered digests, or None when none has a likeness of `alike`."""
         best: Match | None = None
         crowd = 0
-        for db in self._slices.values():
-            current = db is self._current
+        for back, (_, db) in enumerate(self._slices.each()):
+            current = back == 0
             for campaign, exact, sketch in _candidates(db, seen):
                 same = exact == seen.exact
                 likeness = 1.0 if same else similarity(sketch, seen.sketch)
@@ -195,11 +162,11 @@ class Campaigns:
 
     def learn(self, seen: Fingerprint, campaign: int) -> None:
         """Remember a digest as one of a campaign."""
-        n = self._current.execute(
+        n = self._slices.current.execute(
             "INSERT INTO digest (campaign, exact, sketch) VALUES (?, ?, ?)",
             (campaign, seen.exact, seen.sketch),
         ).lastrowid
-        self._current.executemany(
+        self._slices.current.executemany(
             _SHELVE, ({"key": key, "n": n, "shelf": SHELF} for key in (seen.exact, *seen.bands))
         )
 
@@ -209,7 +176,7 @@ class Campaigns:
         A window opens with a copy and lasts `window` seconds; the next copy after it opens another.
         """
         first, count, window_start, window_count = now, 0, now, 0
-        for db in self._slices.values():
+        for _, db in self._slices.each():
             row = db.execute(
                 "SELECT first, count, window_start, window_count FROM campaign WHERE id = ?", (campaign,)
             ).fetchone()
@@ -218,53 +185,11 @@ class Campaigns:
                 break
         if now - window_start >= window:
             window_start, window_count = now, 0
-        self._current.execute(
+        self._slices.current.execute(
             "INSERT OR REPLACE INTO campaign VALUES (?, ?, ?, ?, ?)",
             (campaign, first, count + 1, window_start, window_count + 1),
         )
         return count + 1, window_count + 1
-
-    def close(self) -> None:
-        """Close the files."""
-        for db in self._slices.values():
-            db.close()
-        self._slices = {}
-
-    @property
-    def _current(self) -> sqlite3.Connection:
-        return next(iter(self._slices.values()))
-
-    def _open(self, now: float) -> None:
-        """Open what is to be remembered, and a slice for now; unlink the rest."""
-        self.close()
-        names = filter(None, map(_NAME.fullmatch, os.listdir(self._directory)))
-        found = sorted((int(name[1]), int(name[2])) for name in names)
-        # A clock set back leaves slices in the future; the newest goes on. Not if that would be for
-        # longer than anything is remembered.
-        oldest, latest = now - self._remember, now + self._remember
-        kept = [(begin, end) for begin, end in found if end >= oldest and begin <= latest]
-        newest = kept[-1][1] if kept else 0
-        if newest <= now:
-            number = now // self._span  # all workers cut at multiples of the span
-            kept.append((max(newest, int(number * self._span)), math.ceil((number + 1) * self._span)))
-        for begin, end in set(found).difference(kept):
-            for suffix in ("", "-wal", "-shm"):
-                (self._directory / f"{begin}-{end}.slice{suffix}").unlink(missing_ok=True)
-        self._slices = {begin: self._connect(f"{begin}-{end}.slice") for begin, end in reversed(kept)}
-        self._end = kept[-1][1]
-
-    def _connect(self, name: str) -> sqlite3.Connection:
-        db = sqlite3.connect(
-            self._directory / name,
-            timeout=BUSY_MS / 1000,
-            isolation_level=None,
-        )
-        db.execute("PRAGMA synchronous = normal")
-        db.execute("PRAGMA mmap_size = 2147418112")
-        # Bands fall anywhere in the file: seldom checkpoints write a page less often.
-        db.execute("PRAGMA wal_autocheckpoint = 8000")
-        db.executescript(_SCHEMA)  # also when killed before it was done
-        return db
 
 
 def _candidates(db: sqlite3.Connection, seen: Fingerprint) -> list[tuple[int, int, bytes]]:

@@ -79,8 +79,12 @@ class Dedup:
         seen = [fingerprint(job.message) for job in jobs]  # long work first: others wait for the transaction
         now = time.time()
         try:
-            with self._campaigns.transaction(now):
-                sightings = [self._sight(job, print_, now) for job, print_ in zip(jobs, seen, strict=True)]
+            try:
+                sightings = self._sight_all(jobs, seen, now)
+            except sqlite3.DatabaseError as error:
+                if not self._campaigns.repair(error):
+                    raise
+                sightings = self._sight_all(jobs, seen, now)
         except (OSError, sqlite3.DatabaseError) as error:
             self._campaigns.close()
             raise Unavailable(f"campaigns in {self._state_dir}: {error}") from error
@@ -96,6 +100,10 @@ class Dedup:
     def close(self) -> None:
         """Close the state's files."""
         self._campaigns.close()
+
+    def _sight_all(self, jobs: list[Job], seen: list[Fingerprint], now: float) -> list[Sighting]:
+        with self._campaigns.transaction(now):
+            return [self._sight(job, print_, now) for job, print_ in zip(jobs, seen, strict=True)]
 
     def _sight(self, job: Job, seen: Fingerprint, now: float) -> Sighting:
         known = self._campaigns.sighting(job.id, job.received_at)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stages import campaigns, dedup
+from stages import campaigns, dedup, slices
 from stages.dedup import Dedup
 from trap.config import Duration
 from trap.envelope import Envelope
@@ -177,7 +177,7 @@ def test_what_is_seen_is_remembered_and_what_is_not_is_forgotten(
         assert stage.process(parcel("Ann")).notes["count"] == day + 1
         clock.now += DAY
     assert stage.process(unrelated(1)).notes["count"] == 1
-    assert len(list(tmp_path.glob("*.slice"))) <= campaigns.SLICES + 2
+    assert len(list(tmp_path.glob("*.slice"))) <= slices.SLICES + 2
     clock.now += 6 * DAY
     stage.tick()
     assert len(list(tmp_path.glob("*.slice*"))) == 3  # with its -wal and -shm
@@ -288,10 +288,10 @@ def fail_at_second_call() -> Callable[..., None]:
     return record
 
 
-def test_state_held_by_another_or_unreadable_is_unavailable(
+def test_state_held_by_another_or_out_of_reach_is_unavailable(
     make: Callable[..., Dedup], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(campaigns, "BUSY_MS", 1)
+    monkeypatch.setattr(slices, "BUSY_MS", 1)
     stage = make()
     stage.process(parcel("Ann"))
     (slice_,) = tmp_path.glob("*.slice")
@@ -302,10 +302,70 @@ def test_state_held_by_another_or_unreadable_is_unavailable(
     other.close()
     assert stage.process(parcel("Bob")).notes["count"] == 2
     stage.close()
-    slice_.write_bytes(b"no database at all" * 1000)
-    with pytest.raises(Unavailable, match="not a database"):
+    slice_.unlink()
+    slice_.mkdir()
+    with pytest.raises(Unavailable, match="unable to open"):
         stage.process(parcel("Cid"))
     stage.tick()
+    stage.close()
+    assert not list(tmp_path.glob("*.damaged"))
+
+
+NO_DATABASE = b"no database at all" * 1000
+
+
+def test_a_damaged_slice_is_moved_aside(
+    make: Callable[..., Dedup], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The campaigns begin anew; without that, nothing would be called a copy until the slice is old."""
+    for content in (NO_DATABASE, NO_DATABASE + b"once more"):
+        stage = make()
+        stage.process(parcel("Ann"))
+        stage.close()
+        (slice_,) = tmp_path.glob("*.slice")
+        slice_.write_bytes(content)
+        caplog.clear()
+        assert [stage.process(parcel(name)).notes["count"] for name in NAMES] == [1, 2, 3, 4]
+        stage.close()
+        assert [record.levelname for record in caplog.records] == ["ERROR"]
+        assert [path.read_bytes() for path in tmp_path.glob("*.damaged")] == [content]
+
+
+def test_a_damaged_slice_is_moved_aside_once(make: Callable[..., Dedup], tmp_path: Path) -> None:
+    """Workers that have it open find out one after the other, and go on in the same new one."""
+    first, second, third = make(), make(), make()
+    for stage, name in ((first, "Ann"), (second, "Bob"), (third, "Cid")):
+        stage.process(parcel(name))
+    (slice_,) = tmp_path.glob("*.slice")
+    broken = sqlite3.DatabaseError("database disk image is malformed")
+    broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    assert first._campaigns.repair(broken)
+    assert first.process(parcel("Ann")).notes["count"] == 1
+    assert second._campaigns.repair(broken)
+    assert second.process(parcel("Bob")).notes["count"] == 2
+    assert third.process(parcel("Cid")).notes["count"] == 3
+    (aside,) = tmp_path.glob("*.damaged")
+    assert aside.name == f"{slice_.name}.damaged"
+    for stage in (first, second, third):
+        stage.close()
+    assert make().process(parcel("Dan")).notes["count"] == 4
+
+
+def test_damage_found_in_the_middle_of_a_batch(
+    make: Callable[..., Dedup], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stage = make()
+    stage.process(parcel("Ann"))
+    stage._campaigns._slices.current.execute("PRAGMA wal_checkpoint(truncate)")
+    stage.close()
+    (slice_,) = tmp_path.glob("*.slice")
+    page = 4096
+    with slice_.open("r+b") as file:  # the header stays whole: it can be opened
+        file.seek(page)
+        file.write(b"\xff" * (slice_.stat().st_size - page))
+    verdicts = stage.process_batch([parcel("Bob"), parcel("Cid")])
+    assert [verdict.notes["count"] for verdict in verdicts] == [1, 2]
+    assert len(list(tmp_path.glob("*.damaged"))) == 1
     stage.close()
 
 
