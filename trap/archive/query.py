@@ -5,8 +5,9 @@
     subject:prize body:winner        in the subject, in the text
     from:joe@a.example to:trap       in envelope or header; from:<> is the null sender
     attachment:invoice.pdf           by name, or by sha256
-    date:2026-11-01..2026-11-03      both days included, UTC; also 2026-11, 2026-11-01T10:30, 3d (the last
-                                     three days), 7d..3d, 2026-11-01.. (since then), today, yesterday
+    date:2026-11-01..2026-11-03      both days included, UTC; also 2026-11, 20261101, 2026-11-01T10:30,
+                                     3d (the last three days), 7d..3d, 2026-11-01.. (since then), today,
+                                     yesterday
     ip:192.0.2.7 ip:2001:db8::/32    the client's address
     helo:mail.a.example              as the client greeted
     campaign:0000000000f7            as the dedup stage numbers them
@@ -38,6 +39,8 @@ FIELDS = (*COLUMNS, "date", "ip", "campaign")
 
 _TERM = re.compile(r'(-?)(?:([A-Za-z]+):(?!//))?(?:"([^"]*)"(\*?)|([^\s"]+))')
 _DATE = re.compile(r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:[T ](\d\d?):(\d\d)(?::(\d\d))?Z?)?)?)?")
+_DAY = re.compile(r"(\d{4})(\d\d)(\d\d)")
+_NUMBER = re.compile(r"[\d.]+")
 _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _MAX_QUERY = 4000
 _FOREVER = float("inf")
@@ -141,7 +144,7 @@ def _match(name: str, value: str, *, star: bool) -> str:
     """An FTS5 expression for a word or phrase."""
     if value.endswith("*"):
         value, star = value.rstrip("*"), True
-    if not re.search(r"\w", value):
+    if not re.search(r"[^\W_]", value):
         raise QueryError(f"{value!r} holds no letter and no digit to search for")
     quoted = searchable(value, _MAX_QUERY).strip().replace('"', " ")
     return (f"{COLUMNS[name]} : " if name else "") + f'"{quoted}"' + (" *" if star else "")
@@ -198,8 +201,10 @@ def _span(text: str, now: float) -> tuple[float, float]:
         return midnight, midnight + 86400
     if text == "yesterday":
         return midnight - 86400, midnight
-    if match := _DATE.fullmatch(text):
+    if match := _DATE.fullmatch(_DAY.sub(r"\1-\2-\3", text) if _DAY.fullmatch(text) else text):
         return _calendar(text, [int(part) if part else None for part in match.groups()])
+    if _NUMBER.fullmatch(text):
+        raise QueryError(f"{text!r} is neither a date like 20261101 or 2026 nor a time like 3d: which unit?")
     try:
         return now - Duration(text), _FOREVER
     except ValueError:

@@ -116,7 +116,10 @@ _FORMATS: dict[str, Callable[..., int]] = {
 )
 @pass_app
 def export(app: App, words: tuple[str, ...], form: str, output: Path) -> None:
-    """Write messages out, newest first: those a QUERY finds (see `search`), or all."""
+    """Write messages out, newest first: those a QUERY finds (see `search`), or all.
+
+    A file that is there already is not written over.
+    """
     wanted = parsed(joined(words))
     to_stdout = str(output) == "-"
     if form in {"maildir", "eml"} and to_stdout:
@@ -129,7 +132,8 @@ def export(app: App, words: tuple[str, ...], form: str, output: Path) -> None:
         elif to_stdout:
             count = _FORMATS[form](records, sys.stdout.buffer)
         else:
-            with output.open("wb") as out:
+            # What is a file already is not written over; a pipe or a device is there to be written to.
+            with output.open("wb" if output.exists() and not output.is_file() else "xb") as out:
                 count = _FORMATS[form](records, out)
     click.echo(f"{count} messages", err=True)
 

@@ -136,6 +136,13 @@ def test_what_is_found(library: Callable[[str], list[int]], text: str, found: li
         ("ip:300.1.1.1", "not an IP address"),
         ("ip:192.0.2.0/64", "not an IP address"),
         ("!!!", "no letter and no digit"),
+        ("___", "no letter and no digit"),
+        ("subject:_*", "no letter and no digit"),
+        ("date:20261301", "not in the calendar"),
+        ("date:10000", "'10000' is neither a date .* which unit"),
+        ("date:202611", "which unit"),
+        ("date:0", "which unit"),
+        ("date:1.5..", "which unit"),
         ("x" * 5000, "longer than"),
     ],
 )
@@ -154,6 +161,8 @@ def test_periods() -> None:
     )
     assert period("2026-11-01T10:30", NOW) == (november + 37800, november + 37860)
     assert period("2026-11-01T10:30:05Z", NOW) == (november + 37805, november + 37806)
+    assert period("20261101", NOW) == period("2026-11-01", NOW)
+    assert period("20261101..20261130", NOW) == (november, december)
     assert period("3d", NOW)[0] == NOW - 3 * DAY
     assert period("7d..3d", NOW) == (NOW - 7 * DAY, NOW - 3 * DAY)
     assert period("..3d", NOW) == (0, NOW - 3 * DAY)

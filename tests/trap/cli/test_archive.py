@@ -194,6 +194,18 @@ def test_export(run: Run, home: Path, jobs: list[Job]) -> None:
     assert run("archive", "export", "--format", "maildir").code == os.EX_USAGE
 
 
+@pytest.mark.parametrize(("form", "name"), [("mbox", "a.mbox"), ("jsonl", "a.jsonl"), ("eml", "a.zip")])
+def test_export_writes_over_no_file(run: Run, home: Path, jobs: list[Job], form: str, name: str) -> None:
+    there = home / name
+    there.write_text("mine")
+    refused = run("archive", "export", "--format", form, "--output", str(there))
+    assert refused.code != 0
+    assert "exists" in refused.err
+    assert there.read_text() == "mine"
+    if form != "eml":
+        assert run("archive", "export", "--format", form, "--output", os.devnull).code == 0
+
+
 def test_stats(run: Run, jobs: list[Job]) -> None:
     found = json.loads(run("archive", "stats", "--json").out)
     assert (found["messages"], found["segments"], found["segments_open"]) == (3, 2, 1)
