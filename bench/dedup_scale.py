@@ -19,17 +19,18 @@ from pathlib import Path
 from stages.dedup import Dedup
 from stages.fingerprint import BANDS, SKETCH
 from stages.slices import SLICES, Slices
-from trap.config import Duration
+from trap.config import Duration, Size
 from trap.job import Job
 
 REMEMBER = Duration("7d")
+ROOM = Size("100GB")
 CHUNK = 250_000
 MESSAGES = 1000
 
 
 def fill(directory: Path, digests: int) -> None:
     """Write `digests` random ones, an equal share into each slice."""
-    memory = Slices(directory, REMEMBER)
+    memory = Slices(directory, REMEMBER, ROOM)
     now = time.time()
     for age in reversed(range(SLICES)):
         memory.turn(now - age * REMEMBER / SLICES)
@@ -64,7 +65,7 @@ def message(number: int, copy: int) -> bytes:
 
 def measure(directory: Path, first: int, batch: int) -> None:
     """Time new messages and near-copies of them, handed over in batches."""
-    stage = Dedup(state_dir=directory, keep=1, remember=REMEMBER)
+    stage = Dedup(state_dir=directory, keep=1, remember=REMEMBER, max_bytes=ROOM)
     stage.process(Job.from_message(message(first - 1, 0)))  # opens the files
     for copy, name in enumerate(("new", "near-copy")):
         jobs = [Job.from_message(message(number, copy)) for number in range(first, first + MESSAGES)]

@@ -91,10 +91,11 @@ class Campaigns:
         directory: where the slices are.
         remember: for how many seconds a campaign that is not seen any more is remembered at least;
             a quarter longer at most.
+        max_bytes: of disk; what is oldest is forgotten when there would be more.
     """
 
-    def __init__(self, directory: Path, remember: float) -> None:
-        self._slices = Slices(directory, remember)
+    def __init__(self, directory: Path, remember: float, max_bytes: int) -> None:
+        self._slices = Slices(directory, remember, max_bytes)
         # What is done with all the files is done by the same names.
         self.turn = self._slices.turn
         self.repair = self._slices.repair

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from stages.campaigns import Campaigns, Sighting
 from stages.fingerprint import Fingerprint, fingerprint
-from trap.config import Duration
+from trap.config import Duration, Size
 from trap.job import Job
 from trap.stage import Drop, Pass, Unavailable, Verdict
 
@@ -36,6 +36,8 @@ class Dedup:
         keep: copies of a campaign that pass in each window; at least the first always does.
         window: begins with a copy of the campaign that finds none open.
         remember: how long a campaign is remembered after its last copy.
+        max_bytes: disk that the memory may take; the oldest is forgotten early when it would be more. A
+            message unlike all others takes 600 bytes, a copy 100 or 200.
         similarity: from 0 to 1, what makes a copy: the share of word triples two texts have in common.
 
     Raises:
@@ -51,6 +53,7 @@ class Dedup:
         window: Duration = Duration("24h"),
         remember: Duration = Duration("7d"),
         similarity: float = 0.6,
+        max_bytes: Size = Size("2GB"),
     ) -> None:
         if keep < 1:
             raise ValueError(f"keep: {keep}: the first copy of a campaign always passes, so at least 1")
@@ -60,11 +63,13 @@ class Dedup:
             raise ValueError("remember: must be a minute at least")
         if not 0 < window <= remember:
             raise ValueError("window: must be longer than nothing and at most as long as remember")
+        if max_bytes < 1 << 20:
+            raise ValueError("max_bytes: must be 1MB at least")
         self._keep = keep
         self._window = window
         self._similarity = similarity
         self._state_dir = state_dir
-        self._campaigns = Campaigns(state_dir, remember)
+        self._campaigns = Campaigns(state_dir, remember, max_bytes)
 
     def process(self, job: Job) -> Verdict:
         """Judge one job; see `process_batch`."""

@@ -2,7 +2,8 @@
 
 All workers share them. Whoever holds the lock on the directory makes, moves and removes slices; the
 others see at their next transaction that a file is not the one they opened. A slice that a disk
-damaged is moved aside, and what it remembered forgotten: better than no memory at all.
+damaged is moved aside, and what it remembered forgotten: better than no memory at all. When there
+is more than the disk is to hold, slices get shorter, and the oldest is forgotten before its time.
 """
 
 import fcntl
@@ -12,7 +13,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SLICES = 4
@@ -45,11 +46,13 @@ class Slices:
     Args:
         directory: where they are, `<begin>-<end>.slice` in seconds since the epoch.
         remember: for how many seconds a slice is kept after its end.
+        max_bytes: of all slices together; a part of a batch more while it is written.
     """
 
-    def __init__(self, directory: Path, remember: float) -> None:
+    def __init__(self, directory: Path, remember: float, max_bytes: int) -> None:
         self._directory = directory
         self._remember = remember
+        self._max_bytes = max_bytes
         self._span = remember / SLICES
         self._slices: dict[int, sqlite3.Connection] = {}
         """By the time they begin at, in seconds since the epoch; the newest, the current one, first."""
@@ -60,8 +63,8 @@ class Slices:
         self._end = 0
 
     def turn(self, now: float) -> None:
-        """Begin a new slice when it is time, and forget those that are too old."""
-        if self._slices and now < self._end and self._unmoved():
+        """Begin a new slice when it is time or the current one is full, and forget the oldest."""
+        if self._slices and now < self._end and self._unmoved() and not self._full():
             return
         # RACE: another worker may still be in a transaction on the slice before; the few copies it
         # is counting are then not seen here.
@@ -119,6 +122,11 @@ class Slices:
         """Whether the slices are still those that were opened: another worker may have moved one aside."""
         return all(_inode(path) == inode for path, inode in self._files.values())
 
+    def _full(self) -> bool:
+        """Whether the current slice takes more than its share of the disk."""
+        current = next(iter(self._files.values()))[0]
+        return _size(current) > self._max_bytes / SLICES
+
     def _open(self, now: float) -> None:
         """Open what is to be remembered, and a slice for now; unlink the rest."""
         self.close()
@@ -132,10 +140,15 @@ class Slices:
         if newest <= now:
             number = now // self._span  # all workers cut at multiples of the span
             kept.append((max(newest, int(number * self._span)), math.ceil((number + 1) * self._span)))
-        for begin, end in set(found).difference(kept):
-            _remove(self._directory / f"{begin}-{end}.slice")
+        elif _size(self._path(*kept[-1])) > self._max_bytes / SLICES and kept[-1][0] < int(now):
+            kept.append((int(now), newest))
+        room = self._max_bytes - self._max_bytes / SLICES  # the current one grows by its share yet
+        while len(kept) > 1 and sum(_size(self._path(*each)) for each in kept) > room:
+            kept.pop(0)
+        for each in set(found).difference(kept):
+            _remove(self._path(*each))
         for begin, end in reversed(kept):
-            path = self._directory / f"{begin}-{end}.slice"
+            path = self._path(begin, end)
             try:
                 self._slices[begin] = _connect(path)
             except sqlite3.DatabaseError as error:
@@ -145,6 +158,9 @@ class Slices:
                 self._slices[begin] = _connect(path)
             self._files[begin] = path, _inode(path)
         self._end = kept[-1][1]
+
+    def _path(self, begin: int, end: int) -> Path:
+        return self._directory / f"{begin}-{end}.slice"
 
     def _move_aside(self, path: Path, error: sqlite3.DatabaseError) -> None:
         """Keep a damaged slice, and none before it, for people to look at."""
@@ -181,6 +197,15 @@ def _inode(path: Path) -> int:
         return path.stat().st_ino
     except FileNotFoundError:
         return 0
+
+
+def _size(path: Path) -> int:
+    """Bytes of a slice and its log; 0 when there is none."""
+    total = 0
+    for each in (path, path.with_name(f"{path.name}-wal")):
+        with suppress(FileNotFoundError):
+            total += each.stat().st_size
+    return total
 
 
 def _remove(path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from stages import campaigns, dedup, slices
 from stages.dedup import Dedup
-from trap.config import Duration
+from trap.config import Duration, Size
 from trap.envelope import Envelope
 from trap.job import Job, new_id
 from trap.stage import Drop, Pass, Unavailable, Verdict
@@ -183,6 +183,26 @@ def test_what_is_seen_is_remembered_and_what_is_not_is_forgotten(
     assert len(list(tmp_path.glob("*.slice*"))) == 3  # with its -wal and -shm
     assert stage.process(parcel("Ann")).notes["count"] == 1
     stage.close()
+
+
+def test_the_disk_it_takes_is_bounded(make: Callable[..., Dedup], clock: Clock, tmp_path: Path) -> None:
+    """A flood of different mail makes it forget the oldest early, and never what was seen a moment ago."""
+    room = Size("1MB")
+    stage, other = make(max_bytes=room), make(max_bytes=room)
+    stage.process(unrelated(0))
+    for number in range(1, 3001, 20):
+        clock.now += 10
+        parcels = other.process_batch([parcel("Ann")])
+        stage.process_batch([unrelated(n) for n in range(number, number + 20)])
+        assert (
+            sum(path.stat().st_size for path in tmp_path.iterdir() if path.suffix != ".slice-shm") < 2 * room
+        )
+    assert parcels[0].notes["count"] == 150
+    assert len(list(tmp_path.glob("*.slice"))) <= slices.SLICES + 1
+    assert other.process(unrelated(3000)).notes["count"] == 2
+    assert other.process(unrelated(0)).notes["count"] == 1
+    stage.close()
+    other.close()
 
 
 def test_a_clock_set_back_loses_nothing(make: Callable[..., Dedup], clock: Clock) -> None:
@@ -375,6 +395,7 @@ def test_damage_found_in_the_middle_of_a_batch(
         ({"keep": 0}, "keep"),
         ({"similarity": 0.0}, "similarity"),
         ({"similarity": 1.1}, "similarity"),
+        ({"max_bytes": Size("1KB")}, "max_bytes"),
         ({"window": Duration("8d")}, "window"),
         ({"window": Duration("0s")}, "window"),
         ({"window": Duration("1s"), "remember": Duration("1s")}, "remember"),
