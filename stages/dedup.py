@@ -37,7 +37,7 @@ class Dedup:
         window: begins with a copy of the campaign that finds none open.
         remember: how long a campaign is remembered after its last copy.
         max_bytes: disk that the memory may take; the oldest is forgotten early when it would be more. A
-            message unlike all others takes 600 bytes, a copy 100 or 200.
+            message unlike all others takes some 600 bytes, a copy 50.
         similarity: from 0 to 1, what makes a copy: the share of word triples two texts have in common.
 
     Raises:
