@@ -33,7 +33,8 @@ class Archive:
         seal_after: a segment this old is sealed, however small.
         level: of zstd, 1 to 19; more costs time and saves little.
         retain: segments whose newest message is older are dropped; none are when not set.
-        retain_bytes: the oldest segments are dropped when all together have more; none are when not set.
+        retain_bytes: the oldest segments are dropped when all together, with what the index holds of them,
+            have more; none are when not set.
     """
 
     log_as = "archived"

@@ -4,9 +4,12 @@ Only sealed segments are dropped. A segment's age is that of its newest message.
 it by itself: the indexer forgets what is no longer there.
 """
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from trap import fsio
+from trap.archive.index import Index, index_files
 from trap.archive.record import Corrupt
 from trap.archive.segment import Reader
 from trap.archive.store import segments
@@ -18,13 +21,15 @@ def due(directory: Path, now: float, max_age: float | None, max_bytes: int | Non
     Args:
         now: seconds since the epoch.
         max_age: in seconds; drop what is older. None: nothing is too old.
-        max_bytes: drop the oldest segments until all of them together have no more. None: no limit.
+        max_bytes: drop the oldest segments until all of them together have no more, with their shares
+            of the index. None: no limit.
     """
     total = 0
+    indexed = {} if max_bytes is None else index_shares(directory)
     sealed: list[tuple[float, Path, int]] = []
     for path in segments(directory):
         try:
-            size = path.stat().st_size
+            size = path.stat().st_size + indexed.get(path.name.removesuffix(path.suffix), 0)
             total += size
             with Reader(path) as reader:
                 if seal := reader.seal:
@@ -40,6 +45,27 @@ def due(directory: Path, now: float, max_age: float | None, max_bytes: int | Non
         drop.append(path)
         total -= size
     return drop
+
+
+def index_shares(directory: Path) -> dict[str, int]:
+    """Bytes of the index that are a segment's, by its name: each message's share is the same.
+
+    Free pages belong to none. The file does not shrink, but what is indexed next takes them; and what
+    was dropped a moment ago, and is not forgotten yet, keeps its own share: no other segment goes for it.
+    """
+    if not index_files(directory):
+        return {}
+    try:
+        with closing(Index.open(directory)) as index:
+            known = index.segments()
+            pages, free, size = (
+                index.db.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+    except sqlite3.Error:  # without an index to read, the segments alone count until there is one
+        return {}
+    messages = sum(segment.records for segment in known.values()) or 1
+    return {name: (pages - free) * size * each.records // messages for name, each in known.items()}
 
 
 def enforce(directory: Path, now: float, max_age: float | None, max_bytes: int | None) -> list[Path]:

@@ -1,10 +1,13 @@
 """retention: whole segments go, the oldest first, and never one that is written to."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from archived import DAY, NOVEMBER, job
 
-from trap.archive.retention import due, enforce
+from trap.archive import indexer
+from trap.archive.index import Index
+from trap.archive.retention import due, enforce, index_shares
 from trap.archive.store import Store, segments
 
 
@@ -41,6 +44,32 @@ def test_by_bytes(directory: Path) -> None:
     assert due(directory, NOVEMBER, None, sum(sizes) - 1) == every[:1]
     assert due(directory, NOVEMBER, None, sum(sizes[2:])) == every[:2]
     assert due(directory, NOVEMBER, None, 0) == every[:3]
+
+
+def test_by_bytes_with_the_index(directory: Path, indexed: Callable[[], Index]) -> None:
+    """An index takes more than the segments when mail is small, and shrinks only inside."""
+    every = filled(directory)
+    index = indexed()
+    index.db.execute("PRAGMA wal_checkpoint(truncate)")
+    shares = index_shares(directory)
+    names = [path.name.removesuffix(path.suffix) for path in every]
+    assert sorted(shares) == sorted(names)
+    assert 0.9 < sum(shares.values()) / index.path.stat().st_size <= 1.01
+    sizes = [path.stat().st_size + shares[name] for path, name in zip(every, names, strict=True)]
+    assert due(directory, NOVEMBER, None, sum(sizes)) == []
+    assert due(directory, NOVEMBER, None, sum(sizes) - 1) == every[:1]
+    assert enforce(directory, NOVEMBER, None, sum(sizes[1:])) == every[:1]
+    assert due(directory, NOVEMBER, None, sum(sizes[1:])) == [], "the index has not heard of it yet"
+    indexer.catch_up(directory, index)
+    assert sorted(index_shares(directory)) == sorted(names[1:])
+    assert sum(index_shares(directory).values()) < sum(shares.values())
+    index.close()
+
+
+def test_an_index_that_cannot_be_read_does_not_count(directory: Path) -> None:
+    every = filled(directory)
+    (directory / "index-1.db").write_bytes(b"no database at all" * 1000)
+    assert due(directory, NOVEMBER, None, sum(path.stat().st_size for path in every)) == []
 
 
 def test_two_at_once(directory: Path) -> None:
