@@ -20,13 +20,13 @@ of a `Fact` is one of five things:
 
 Recipients themselves never leave, nor does text of the message, nor what is derived from them.
 What remains open: a spammer who registers a domain or rents a network for each recipient sees it
-in the feed. He would pay for every address he wants to try. And a message made for a group of
-recipients, unlike the others in charset, language, size and counts, tells him that there is a trap in
-the group, as sending to one group only and to nobody else that hour would. What a line can say so
-are some hundred thousand things at the very most, a few dozen among ordinary sizes and languages: a
-group, never a token of any length. No field tells which lines came to the same recipient, so what
-several messages say does not add up by itself; and whoever sends that much to find a trap gives his
-networks and texts away to it.
+in the feed. He would pay for every address he wants to try. And charset, language, size and counts
+remain a channel, if a narrow one: a line can differ from others in some hundred thousand ways at the
+very most, in some hundreds among ordinary mail. Who writes a message of its own for every few
+recipients, in odd languages and sizes, can still read from the feed which of these messages met a
+trap. That is acceptable as no token of free length fits in, no field tells which lines came to the
+same recipient, and it takes mail that looks like no campaign, whose networks and texts the trap then
+has. It is a reason to give the feed only to those one trusts, and others the summaries.
 """
 
 import re
