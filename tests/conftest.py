@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support import lack
 
 from trap.config import Config
 from trap.configfile import parse
@@ -28,7 +27,7 @@ def corpus() -> Path:
     """The corpus of real mail; the test is skipped where there is none."""
     path = Path(os.environ.get("SPAMTRAP_CORPUS") or REPOSITORY.parent / "shared" / "corpus")
     if not (path / "index.jsonl").exists():
-        lack(f"no corpus at {path}; set SPAMTRAP_CORPUS")
+        pytest.skip(f"no corpus at {path}; set SPAMTRAP_CORPUS")
     return path
 
 

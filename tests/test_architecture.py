@@ -17,7 +17,17 @@ SOURCES = {
 TRAP = [name for name in SOURCES if name.split(".")[0] == "trap"]
 STAGES = [name for name in SOURCES if name.split(".")[0] == "stages"]
 
-FOUNDATION = {"envelope", "job", "maillog", "config", "configfile", "fsio", "stage", "__init__"}
+FOUNDATION = {
+    "envelope",
+    "job",
+    "maillog",
+    "config",
+    "configcheck",
+    "configfile",
+    "fsio",
+    "stage",
+    "__init__",
+}
 SPOOL = {"queue", "claim", "ledger", "archive", "plugin", "wake", "recipients", "body"}
 FRONT = {"cli", "__main__"}
 """What is named nowhere here is a part of a program: the sink, a worker, the reaper and their like."""

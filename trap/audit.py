@@ -93,13 +93,13 @@ def audit(config: Config, spool: Spool) -> Account:
     return _account(ledger, after, lost)
 
 
-def tally(config: Config, spool: Spool) -> Account:
-    """The same account from one look: quick, and while the trap runs not a proof.
+def tally(config: Config) -> Account:
+    """The same account by the log alone: quick, and no proof.
 
     Raises:
-        OSError: the log or the spool can't be read.
+        OSError: the log can't be read.
     """
-    return _account(Ledger.read(config.paths.maillog, config.branches), _places(spool), {})
+    return _account(Ledger.read(config.paths.maillog, config.branches), {}, {})
 
 
 def _places(spool: Spool) -> Places:

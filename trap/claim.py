@@ -33,6 +33,11 @@ class Consumer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def alive(self) -> bool:
+        """Whether nobody has removed our directory."""
+        return os.path.isdir(self.lease.path)
+
     def claim(self) -> "Claim | None":
         """Claim the oldest waiting job; None when the queue is empty.
 
@@ -49,7 +54,7 @@ class Consumer:
             if claim := self.take(self._list.pop()):
                 return claim
             missed = True
-        if missed and not os.path.isdir(self.lease.path):
+        if missed and not self.alive:
             # Not others were faster: somebody removed our directory, so we can't claim anything.
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.lease.path)
         return None

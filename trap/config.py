@@ -193,6 +193,9 @@ class Stage(Base, frozen=True):
     """Longest time for one job, or for one batch; past it the attempt counts as failed."""
     when_unavailable: Literal["wait", "pass"] | None = None
     """What becomes of jobs while its backend is away; when not set, the stage's own choice, or wait."""
+    max_age: Duration | None = None
+    """Jobs older than this are shed from its queue; when not set, as the reaper is told. Queues without
+    workers only hold what is put there: nothing is shed from them by age unless this is set."""
     next: list[str] | None = None
     """Queues a passed job goes to, for stages outside the pipeline; in it, the pipeline decides."""
     settings: dict[str, Any] = {}

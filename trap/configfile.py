@@ -1,20 +1,16 @@
 """Reads the configuration file: every mistake is one line with file, line and what would be right."""
 
-import difflib
 import re
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-import cronsim
 import msgspec
 import yaml
 
 from trap.config import Base, Config, Duration, Room, Size, Stage, Tagged, default_paths
+from trap.configcheck import Where, mistakes, nearest
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-RESERVED = frozenset({"tmp", "bad"})
 _OWN_TYPES: dict[type, tuple[type, ...]] = {
     Duration: (str, int, float),
     Size: (str, int),
@@ -23,18 +19,9 @@ _OWN_TYPES: dict[type, tuple[type, ...]] = {
 }
 """Types that are written in ways of their own, and what YAML may give for them."""
 
-Where = tuple[str | int, ...]
-
 
 class ConfigError(Exception):
     """A mistake in the configuration, told in one line."""
-
-
-def nearest(word: str, valid: Iterator[str] | list[str]) -> str:
-    """Return " (did you mean …?)" or the list of what is valid, to end an error with."""
-    choices = sorted(valid)
-    close = difflib.get_close_matches(str(word), choices, 1)
-    return f" (did you mean {close[0]}?)" if close else f" (valid: {', '.join(choices)})"
 
 
 def decode_own(kind: type, value: Any) -> Any:
@@ -187,7 +174,12 @@ def load(path: Path) -> Config:
 def parse(
     text: str, name: str = "<defaults>", check: Callable[[Config, Source], None] | None = None
 ) -> Config:
-    """Read a configuration from text; `name` is what errors call it.
+    """Read a configuration from text.
+
+    Args:
+        text: YAML.
+        name: what errors call it.
+        check: looks further; trap.plugin.check_stages is one that does.
 
     Raises:
         ConfigError: it holds a mistake.
@@ -199,85 +191,8 @@ def parse(
     config: Config = _Binder(source)._struct(data, Config, ())
     if "paths" not in (data or {}):
         config = msgspec.structs.replace(config, paths=default_paths())
-    _check_wiring(config, source)
-    _check_numbers(config, source)
-    for at, entry in enumerate(config.route):
-        if entry.to not in config.queues:
-            raise source.error(
-                ("route", at, "to"), f"no queue {entry.to!r}" + nearest(entry.to, config.queues)
-            )
-    if config.reaper.purge:
-        try:
-            cronsim.CronSim(config.reaper.purge, datetime(2000, 1, 1))
-        except cronsim.CronSimError as error:
-            raise source.error(("reaper", "purge"), f"not a cron expression: {error}") from None
-    for pattern in config.accept.patterns:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise source.error(
-                ("accept", "patterns", pattern), f"{pattern!r} is not a regular expression: {error}"
-            ) from None
-    if bool(config.tls.cert) != bool(config.tls.key):
-        raise source.error(("tls",), "cert and key go together: set both, or neither")
+    for where, mistake in mistakes(config):
+        raise source.error(where, mistake)
     if check:
         check(config, source)
     return config
-
-
-def _check_wiring(config: Config, source: Source) -> None:
-    """The pipeline names each stage once, branches only at its end, and every queue has a good name."""
-    seen: set[str] = set()
-    if not config.pipeline:
-        raise source.error(("pipeline",), "names no stage")
-    for at, step in enumerate(config.pipeline):
-        where: Where = ("pipeline", at)
-        if isinstance(step, list) and at != len(config.pipeline) - 1:
-            raise source.error(where, "parallel stages stand at the end of the pipeline only")
-        if isinstance(step, list) and at == 0:
-            raise source.error(where, "the pipeline begins with one stage, not with parallel ones")
-        for name in step if isinstance(step, list) else [step]:
-            if name in seen:
-                raise source.error(
-                    where, f"{name!r} stands here twice; give one another name and `use: {name}`"
-                )
-            seen.add(name)
-    for name in [*seen, *config.stages]:
-        if not NAME.fullmatch(name) or name in RESERVED:
-            place: Where = ("stages", name) if name in config.stages else ("pipeline",)
-            raise source.error(place, f"{name!r} can't name a queue: lower case letters, digits, - and _")
-    for name, stage in config.stages.items():
-        _check_stage(config, source, name, stage)
-
-
-def _check_numbers(config: Config, source: Source) -> None:
-    """Numbers lie where they make sense."""
-    bounds: list[tuple[Where, float, float]] = [
-        (("smtp", "max_recipients"), config.smtp.max_recipients, 1),
-        (("smtp", "timeout"), config.smtp.timeout, 0.01),
-        (("reaper", "interval"), config.reaper.interval, 0.01),
-        (("reaper", "max_count"), config.reaper.max_count, 0),
-        (("maillog", "keep"), config.maillog.keep, 0),
-    ]
-    for where, number, least in bounds:
-        if number < least:
-            raise source.error(where, f"should be {least:g} or more")
-    for at, listener in enumerate(config.listen):
-        if not 0 <= listener.port <= 65_535:
-            raise source.error(("listen", at, "port"), "should be 0 to 65535")
-
-
-def _check_stage(config: Config, source: Source, name: str, stage: Stage) -> None:
-    """What the worker is told about a stage makes sense."""
-    where = ("stages", name)
-    if stage.next is not None and name in config.pipeline_stages:
-        raise source.error((*where, "next"), "the pipeline already says what follows; leave this out")
-    for key, targets in (("next", stage.next or []), ("to", [stage.settings.get("to")])):
-        for target in targets:
-            if target is not None and target not in config.queues:
-                raise source.error(
-                    (*where, key), f"no queue {target!r}" + nearest(str(target), config.queues)
-                )
-    for key, least in (("workers", 0), ("concurrency", 1), ("batch", 1), ("deadline", 0.001)):
-        if getattr(stage, key) < least:
-            raise source.error((*where, key), f"should be {least} or more")

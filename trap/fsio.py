@@ -9,6 +9,7 @@ kernel says is raised as OSError, except where a docstring says otherwise.
 import errno
 import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
@@ -148,6 +149,7 @@ def check_private(path: str | Path) -> None:
         raise PermissionError(errno.EPERM, "belongs to another user or is writable by all", str(path))
 
 
+_UNPREFIXED = re.compile(r"\d").match
 _leases: "WeakSet[Lease]" = WeakSet()
 """Every lease of this process, for the children that a stage may fork."""
 
@@ -173,10 +175,10 @@ class Lease:
         _leases.add(self)
 
     @classmethod
-    def take(cls, parent: str) -> Self:
+    def take(cls, parent: str, prefix: str = "") -> Self:
         """Make a directory of our own in `parent` and lock it."""
         while True:
-            path = f"{parent}/{os.getpid()}-{secrets.token_hex(4)}"
+            path = f"{parent}/{prefix}{os.getpid()}-{secrets.token_hex(4)}"
             os.mkdir(path, 0o700)
             if lease := cls._lock(path):
                 return lease
@@ -192,9 +194,9 @@ class Lease:
 
     @classmethod
     def alive(cls, parent: str) -> int:
-        """How many directories in `parent` have a living owner."""
+        """How many directories in `parent` have a living owner; those taken with a prefix don't count."""
         count = 0
-        for name in names(parent):
+        for name in filter(_UNPREFIXED, names(parent)):
             with suppress(FileNotFoundError, NotADirectoryError):
                 fd = os.open(f"{parent}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 try:

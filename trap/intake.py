@@ -16,6 +16,8 @@ from trap.recipients import Recipients
 
 _ROOM_EVERY = 0.1
 _COMPLAIN_EVERY = 10.0
+_LOG_BYTES = 1 << 20
+"""Bytes that the mail log's file system must have free."""
 _INODES = 64
 """Inodes kept free when the reserve is given in bytes."""
 
@@ -41,6 +43,7 @@ class Intake:
         self.recipients = Recipients(config)
         self._reserve = config.spool.reserve
         self._spool = spool
+        self._log = config.paths.maillog
         # One thread: the spool's writer is not made for two, and syncs of one device queue up anyway.
         self._syncer = ThreadPoolExecutor(1, "sync") if spool.sync else None
         self._looked = 0.0
@@ -69,6 +72,9 @@ class Intake:
         )
         if not enough:
             self._complain(f"spool: less than {self._reserve} free, answering 452")
+        elif self._log.exists() and fsio.space(self._log).bytes_free < _LOG_BYTES:
+            self._complain("mail log: its disk is full, answering 452")
+            enough = False
         return enough
 
     async def put(self, queue: str, envelope: Envelope, message: bytes) -> str:

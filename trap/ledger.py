@@ -6,6 +6,8 @@ Finished files of the log are settled: jobs whose way has ended shrink to totals
 carried on, so the ledger's size is that of what is open, however long the trap has run.
 """
 
+import errno
+import fcntl
 import os
 import re
 from collections import Counter
@@ -22,6 +24,9 @@ from trap.job import id_time
 from trap.maillog import CURRENT, MailLog, rotated, sequence
 
 SETTLED = "settled.json"
+LOCK = "settle.lock"
+MOST_REASONS = 500
+"""Distinct reasons for a drop that are counted apart."""
 ARCHIVED = "archived"
 ECHO = 60.0
 """Seconds for which a job that has ended is kept, because a crash may make one of its lines come again."""
@@ -152,12 +157,10 @@ class Ledger:
         """Read settled totals and every log file that is not in them.
 
         Raises:
-            OSError: the log can't be read.
-            ValueError: the totals are not readable.
+            OSError: the log, or the totals, can't be read.
         """
-        settled = directory / SETTLED
         while True:
-            totals = msgspec.json.decode(settled.read_bytes(), type=Totals) if settled.exists() else Totals()
+            totals = read_totals(directory)
             ledger = cls(branches, totals)
             files = [path for path in rotated(directory) if sequence(path) > totals.upto]
             current = directory / CURRENT
@@ -234,13 +237,31 @@ class Ledger:
                     count(self.totals.branches.setdefault(queue, {}), ended(*end))
 
 
+def read_totals(directory: Path) -> Totals:
+    """The settled totals; none when nothing is settled yet.
+
+    Raises:
+        OSError: they can't be read.
+    """
+    path = directory / SETTLED
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Totals)
+    except FileNotFoundError:
+        return Totals()
+    except msgspec.MsgspecError as error:
+        text = f"not the totals of a mail log ({error}); move it away to count from what log files are left"
+        raise OSError(errno.EIO, text, str(path)) from None
+
+
 def ended(event: str, reason: str) -> str:
     """The name an end is counted by."""
     return f"dropped {reason}" if event == "dropped" else event
 
 
 def count(totals: dict[str, int], key: str, by: int = 1) -> None:
-    """Add to one of several totals."""
+    """Add to one of several totals. Reasons that a stage makes up by the thousand share one."""
+    if key not in totals and len(totals) >= MOST_REASONS:
+        key = "dropped for other reasons" if key.startswith("dropped ") else key
     totals[key] = totals.get(key, 0) + by
 
 
@@ -250,8 +271,16 @@ def settle(log: MailLog, directory: Path, branches: list[str], limit: int, keep:
     Returns:
         Whether the log was rotated.
     """
-    settled = directory / SETTLED
-    totals = msgspec.json.decode(settled.read_bytes(), type=Totals) if settled.exists() else Totals()
+    with (directory / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False  # somebody else settles at this moment
+        return _settle(log, directory, branches, limit, keep)
+
+
+def _settle(log: MailLog, directory: Path, branches: list[str], limit: int, keep: int) -> bool:
+    totals = read_totals(directory)
     if not log.rotate(limit, totals.upto):
         return False
     files = rotated(directory)
@@ -264,7 +293,7 @@ def settle(log: MailLog, directory: Path, branches: list[str], limit: int, keep:
             ledger.add(path)
             totals.upto = sequence(path)
     ledger.settle()
-    replace_file(settled, msgspec.json.encode(totals))
+    replace_file(directory / SETTLED, msgspec.json.encode(totals))
     for path in ripe[: max(0, len(files) - keep)]:
         unlink(str(path))
     return True

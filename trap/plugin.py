@@ -13,7 +13,8 @@ from typing import Any, get_type_hints
 import msgspec
 
 from trap.config import Config
-from trap.configfile import ConfigError, Source, decode_own, nearest, plainly
+from trap.configcheck import nearest
+from trap.configfile import ConfigError, Source, decode_own, plainly
 
 GROUP = "spamtrap.stages"
 
@@ -117,32 +118,24 @@ def check(kind: type, given: dict[str, Any], error: Callable[[str, str], ConfigE
 def build(config: Config, name: str) -> Any:
     """Build the stage called `name`, ready to be asked.
 
-    A keyword `state_dir`, `archive_dir` or `maillog_dir` that is not configured gets the stage's
-    own directory for state, the archive's, or the mail log's.
+    Keywords that the configuration does not set and that are called `state_dir`, `archive_dir`,
+    `maillog_dir` or `trap_domains` get the stage's own directory for state, the archive's, the mail
+    log's, or the domains that the trap accepts mail for.
 
     Raises:
         ConfigError: it can't be found or built with its settings.
     """
-    configured = config.stage(name)
-    kind = find(configured.use or name, config.paths.plugins)
 
     def error(key: str, text: str) -> ConfigError:
         return ConfigError(f"stages.{name}.{key}: {text}")
 
-    made = check(kind, configured.settings, error)
-    places = {
-        "state_dir": config.paths.state / name,
-        "archive_dir": config.paths.archive,
-        "maillog_dir": config.paths.maillog,
-    }
+    kind, made = _settled(config, name, error)
     known = settings(kind)
-    for key, path in places.items():
+    for key, value in _given(config, name).items():
         if key in known and key not in made:
-            path.mkdir(mode=0o750, parents=True, exist_ok=True)
-            made[key] = path
-    for key, parameter in known.items():
-        if parameter.default is parameter.empty and key not in made:
-            raise error(key, "is missing: this stage can't do without it")
+            if isinstance(value, Path):
+                value.mkdir(mode=0o750, parents=True, exist_ok=True)
+            made[key] = value
     try:
         return kind(**made)
     except (ValueError, TypeError, OSError) as bad:
@@ -158,14 +151,48 @@ def check_stages(config: Config, source: Source) -> None:
     for name in config.queues:
         stage = config.stage(name)
         if stage.workers == 0 and not stage.use:
-            continue  # a queue that only holds
-        try:
-            kind = find(stage.use or name, config.paths.plugins)
-        except ConfigError as bad:
-            where = ("stages", name) if name in config.stages else ("pipeline",)
-            raise source.error(where, str(bad)) from None
+            if stage.settings:
+                key = next(iter(stage.settings))
+                raise source.error(("stages", name, key), "a queue without workers has no such setting")
+            continue
 
         def error(key: str, text: str, name: str = name) -> ConfigError:
             return source.error(("stages", name, key), text)
 
-        check(kind, stage.settings, error)
+        try:
+            _settled(config, name, error)
+        except _NotFound as bad:
+            where = ("stages", name) if name in config.stages else ("pipeline",)
+            raise source.error(where, str(bad)) from None
+
+
+class _NotFound(ConfigError):
+    """There is no such stage."""
+
+
+def _settled(
+    config: Config, name: str, error: Callable[[str, str], ConfigError]
+) -> tuple[type, dict[str, Any]]:
+    """A stage's class and its configured settings, checked."""
+    stage = config.stage(name)
+    try:
+        kind = find(stage.use or name, config.paths.plugins)
+    except ConfigError as bad:
+        raise _NotFound(str(bad)) from bad
+    made = check(kind, stage.settings, error)
+    for key, parameter in settings(kind).items():
+        if parameter.default is parameter.empty and key not in made and key not in _given(config, name):
+            raise error(key, "is missing: this stage can't do without it")
+    return kind, made
+
+
+def _given(config: Config, name: str) -> dict[str, Any]:
+    """What a stage gets without being configured, by the keyword it asks for it with."""
+    accept = config.accept
+    hosts = {address.rpartition("@")[2] for address in accept.addresses if "@" in address}
+    return {
+        "state_dir": config.paths.state / name,
+        "archive_dir": config.paths.archive,
+        "maillog_dir": config.paths.maillog,
+        "trap_domains": sorted({domain.lstrip(".").lower() for domain in [*accept.domains, *hosts]}),
+    }

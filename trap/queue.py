@@ -88,7 +88,9 @@ class Spool:
         self._tmp = f"{root}/tmp"
         fsio.make_directory(self._tmp)
         self.configured = list(queues)
-        left = sorted(name for name in fsio.names(str(root)) if os.path.isdir(f"{root}/{name}/new"))
+        bad = fsio.names(f"{root}/{BAD}") if os.path.isdir(f"{root}/{BAD}") else []
+        left = [name for name in fsio.names(str(root)) if os.path.isdir(f"{root}/{name}/new")]
+        left = sorted(left + [name for name in bad if os.path.isdir(f"{root}/{BAD}/{name}")])
         self._queues = {name: Queue(self, name) for name in dict.fromkeys([*self.configured, *left])}
 
     @classmethod
@@ -206,9 +208,13 @@ class Queue:
         for directory in (self.new, self.work, self.bad):
             fsio.make_directory(directory)
 
-    def consumer(self) -> "Consumer":
-        """Begin to claim jobs; what is claimed returns to the queue if this process dies."""
-        return Consumer(self, fsio.Lease.take(self.work))
+    def consumer(self, prefix: str = "") -> "Consumer":
+        """Begin to claim jobs; what is claimed returns to the queue if this process dies.
+
+        Args:
+            prefix: begins the name of its directory; one that has a prefix counts as no worker.
+        """
+        return Consumer(self, fsio.Lease.take(self.work, prefix))
 
     def waiting(self) -> list[str]:
         """File names of the waiting jobs, oldest first. Lists the whole directory."""
@@ -264,12 +270,12 @@ class Queue:
         Raises:
             FileNotFoundError: there is no such bad job; nothing is logged.
         """
-        with self.consumer() as consumer:
+        with self.consumer("person-") as consumer:
             claim = consumer.take_bad(job_id, attempt)
             self.spool.log.requeued(job_id, self.name, "by request", 0)
             claim.give_back()
 
     def discard_bad(self, job_id: str, attempt: int, reason: str) -> None:
         """Purge a bad job; that it is gone already is what was asked for."""
-        with self.consumer() as consumer, suppress(FileNotFoundError):
+        with self.consumer("person-") as consumer, suppress(FileNotFoundError):
             consumer.take_bad(job_id, attempt).purge(reason)

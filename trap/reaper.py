@@ -7,7 +7,7 @@ command. Jobs that a worker holds are never touched.
 
 import logging
 import signal
-import threading
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,13 +18,18 @@ from heapq import merge
 from cronsim import CronSim
 
 from trap import fsio
-from trap.config import Config, Room
+from trap.claim import Consumer
+from trap.config import Config
 from trap.job import id_time
 from trap.ledger import settle
 from trap.queue import Queue, Spool
 
 log = logging.getLogger("spamtrap.reaper")
 
+KEEPER = "keeper-"
+"""How the leases of whoever only throws away are called: they count as no worker."""
+LOOK = 0.2
+"""Seconds within which the reaper hears that it should stop."""
 Waiting = Mapping[str, Sequence[str]]
 """File names of the waiting jobs, oldest first, by queue."""
 
@@ -41,22 +46,33 @@ class Reaper:
         self.config = config
         self.settings = config.reaper
         self.spool = spool
-        self.stopped = threading.Event()
+        self.stopping = False
+        self._consumers: dict[str, Consumer] = {}
         self._purges = CronSim(self.settings.purge, datetime.now()) if self.settings.purge else None
         self._purge_at = self._next_purge()
 
     def run(self) -> None:
         """Do the rounds until stopped."""
-        while not self.stopped.is_set():
-            try:
-                self.round()
-            except OSError as error:  # a full disk, say: it may be better next time
-                log.error("%s; trying again in %g s", error, self.settings.interval)
-            self.stopped.wait(self.settings.interval)
+        due = time.monotonic()
+        while not self.stopping:
+            if time.monotonic() >= due:
+                try:
+                    self.round()
+                except OSError as error:  # a full disk, say: it may be better next time
+                    log.error("%s; trying again in %g s", error, self.settings.interval)
+                due = time.monotonic() + self.settings.interval
+            time.sleep(min(LOOK, self.settings.interval))
+        self.close()
 
     def stop(self, *_: object) -> None:
         """End `run`; may be called from a signal handler."""
-        self.stopped.set()
+        self.stopping = True
+
+    def close(self) -> None:
+        """Give up the leases."""
+        for consumer in self._consumers.values():
+            consumer.close()
+        self._consumers.clear()
 
     def round(self) -> Counter[str]:
         """Do everything that is due once.
@@ -65,10 +81,14 @@ class Reaper:
             How many jobs were returned, shed and purged, by what was done.
         """
         done: Counter[str] = Counter()
+        for name in self.spool:
+            if name not in self._consumers or not self._consumers[name].alive:
+                # Kept from round to round: when the last inode is gone, none is needed to shed.
+                self._consumers[name] = self.spool[name].consumer(KEEPER)
         done["returned"] = self.spool.recover()
         if self._purge_at and time.time() >= self._purge_at:
             self._purge_at = self._next_purge()
-            done["purged"] = purge(self.spool, self.spool, "by the clock").total()
+            done["purged"] = purge(self.spool, self._passing(), "by the clock").total()
         waiting = {name: self.spool[name].waiting() for name in self.spool}
         done["shed: too old"] = self._shed_old(waiting)
         done["shed: too many"] = self._shed_many(waiting)
@@ -86,18 +106,24 @@ class Reaper:
     def _next_purge(self) -> float:
         return next(self._purges).timestamp() if self._purges else 0.0
 
+    def _passing(self) -> list[str]:
+        """The queues that mail passes through; those that only hold what a person put aside are left out."""
+        return [name for name in self.spool if self.config.stage(name).workers]
+
     def _shed_old(self, waiting: Waiting) -> int:
-        before = time.time() - self.settings.max_age
         shed = 0
         for name, names in waiting.items():
-            shed += _discard(
-                self.spool[name], [entry for entry in names if id_time(entry) < before], "too old"
-            )
+            limit = self.config.stage(name).max_age
+            if limit is None:
+                limit = self.settings.max_age if name in self._passing() else None
+            if limit is not None:
+                before = time.time() - limit
+                shed += self._shed(name, [entry for entry in names if id_time(entry) < before], "too old")
         return shed
 
     def _shed_many(self, waiting: Waiting) -> int:
         return sum(
-            _discard(self.spool[name], names[: max(0, len(names) - self.settings.max_count)], "too many")
+            self._shed(name, names[: max(0, len(names) - self.settings.max_count)], "too many")
             for name, names in waiting.items()
         )
 
@@ -113,30 +139,35 @@ class Reaper:
                 break
             with suppress(FileNotFoundError):  # a worker has it, or it was shed above
                 size = fsio.size(f"{queue.new}/{entry}")
-                if _discard(queue, [entry], "no room"):
+                if self._shed(queue.name, [entry], "no room"):
                     shed, bytes_over, inodes_over = shed + 1, bytes_over - size, inodes_over - 1
         return shed
+
+    def _shed(self, name: str, entries: Sequence[str], reason: str) -> int:
+        """Claim waiting jobs and end them; those that a worker claims first are left to it."""
+        count = 0
+        for entry in entries:
+            if claim := self._consumers[name].take(entry):
+                claim.shed(reason)
+                count += 1
+        return count
 
     def _excess(self) -> tuple[int, int]:
         """Bytes and inodes by which the spool is over what it may use."""
         space = fsio.space(self.spool.root)
-        if fsio.is_mount(self.spool.root):
-            used, files = space.bytes_total - space.bytes_free, space.inodes_total - space.inodes_free
-        else:  # other things live on this file system too: count what is ours
+        most_bytes = self.settings.max_bytes.of(space.bytes_total)
+        most_inodes = self.settings.max_inodes.of(space.inodes_total) if space.inodes_total else sys.maxsize
+        used, files = space.bytes_total - space.bytes_free, space.inodes_total - space.inodes_free
+        if (used > most_bytes or files > most_inodes) and not fsio.is_mount(self.spool.root):
+            # Other things live on this file system too: count what is ours, file by file.
             used, files = fsio.usage(str(self.spool.root))
-        bytes_over = used - self.settings.max_bytes.of(space.bytes_total)
-        return bytes_over, self._over(files, self.settings.max_inodes, space.inodes_total)
-
-    @staticmethod
-    def _over(files: int, room: Room, total: int) -> int:
-        return files - room.of(total) if total else 0
+        return used - most_bytes, files - most_inodes
 
     def _purge_bad(self) -> int:
         before = time.time() - self.settings.bad_max_age
         old = [entry for entry in self.spool.bad() if id_time(entry[1]) < before]
         for queue, job_id, attempt in old:
-            if queue in self.spool:
-                self.spool[queue].discard_bad(job_id, attempt, "bad for too long")
+            self.spool[queue].discard_bad(job_id, attempt, "bad for too long")
         return len(old)
 
 
@@ -171,21 +202,14 @@ def purge(
     for queue in queues:
         names = spool[queue].waiting()
         names = [name for name in names[: len(names) - keep_newest] if id_time(name) <= before]
-        purged[queue] = len(names) if dry_run else _discard(spool[queue], names, reason, purged=True)
+        purged[queue] = len(names) if dry_run else 0
+        if names and not dry_run:
+            with spool[queue].consumer(KEEPER) as consumer:
+                for name in names:
+                    if claim := consumer.take(name):
+                        claim.purge(reason)
+                        purged[queue] += 1
     return purged
-
-
-def _discard(queue: Queue, names: Sequence[str], reason: str, *, purged: bool = False) -> int:
-    """Claim waiting jobs and end them; those that a worker claims first are left to it."""
-    count = 0
-    if not names:
-        return count
-    with queue.consumer() as consumer:
-        for name in names:
-            if claim := consumer.take(name):
-                claim.purge(reason) if purged else claim.shed(reason)
-                count += 1
-    return count
 
 
 def run(config: Config, *, once: bool = False) -> int:
@@ -198,6 +222,7 @@ def run(config: Config, *, once: bool = False) -> int:
     reaper = Reaper(config, spool)
     if once:
         reaper.round()
+        reaper.close()
     else:
         signal.signal(signal.SIGTERM, reaper.stop)
         signal.signal(signal.SIGINT, reaper.stop)

@@ -44,28 +44,29 @@ def letters(path: Path) -> Iterator[Letter]:
 
     A file that is named is taken as it is, a mbox when it begins like one. Below a folder only .eml
     files, mboxes and what lies in Maildirs are taken. In name order, so that two runs do the same.
+    What can't be read is handed on like a message; whoever reads it hears why.
 
     Raises:
-        OSError: something can't be read.
+        OSError: `path` itself can't be read.
     """
     if not path.is_dir():
         yield from _mbox(path) if _is_mbox(path) else [Letter(str(path))]
         return
-    for where, folders, files in os.walk(path, onerror=_raise):
+    closed: list[OSError] = []
+    for where, folders, files in os.walk(path, onerror=closed.append):
         folders.sort()
         maildir = os.path.basename(where) in {"cur", "new"} and os.path.isdir(f"{where}/../tmp")
         if "cur" in folders and "new" in folders and "tmp" in folders:
             folders.remove("tmp")  # half-delivered mail
         for name in sorted(files):
             file = Path(where, name)
-            if maildir or name.endswith(".eml"):
+            if not file.is_file():
+                continue  # a pipe would have us wait for ever
+            if maildir or name.endswith(".eml") or not os.access(file, os.R_OK):
                 yield Letter(str(file))
-            elif file.is_file() and _is_mbox(file):
+            elif _is_mbox(file):
                 yield from _mbox(file)
-
-
-def _raise(error: OSError) -> None:
-    raise error
+    yield from (Letter(str(error.filename)) for error in closed)
 
 
 def _is_mbox(path: Path) -> bool:

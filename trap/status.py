@@ -28,6 +28,8 @@ class QueueStatus(msgspec.Struct):
     rate: float
     """Jobs that left it, per second, over the last minute."""
     bad: int
+    configured: bool
+    """False: left by an earlier configuration; nobody works it off."""
 
 
 class Room(msgspec.Struct):
@@ -63,18 +65,20 @@ def collect(config: Config, spool: Spool) -> Status:
     Raises:
         OSError: one of them can't be read.
     """
-    account: Account = tally(config, spool)
+    account: Account = tally(config)
     left, accepted = _rates(config.paths.maillog)
     bad = Counter(queue for queue, _, _ in spool.bad())
     now = time.time()
     queues = []
     for name in spool:
         stats = spool[name].stats()
+        configured = name in spool.configured
+        if not (configured or stats.waiting or stats.claimed or bad[name]):
+            continue
         age = round(max(0.0, now - stats.oldest), 3) if stats.oldest else 0.0  # clocks are set back
+        rate = left.get(name, 0.0)
         queues.append(
-            QueueStatus(
-                name, stats.waiting, stats.claimed, age, stats.workers, left.get(name, 0.0), bad[name]
-            )
+            QueueStatus(name, stats.waiting, stats.claimed, age, stats.workers, rate, bad[name], configured)
         )
     space = fsio.space(config.paths.spool)
     room = Room(

@@ -21,6 +21,8 @@ PARENT = "SPAMTRAP_PARENT"
 """Environment variable with the process id of the supervisor."""
 GRACE = 75.0
 """Seconds children have to stop by themselves; longer than a stage's usual deadline."""
+PATIENCE = 6
+"""Starts in a row after which an address that is in use stays so."""
 LOOK = 0.1
 """Seconds between two looks at the children."""
 STEADY = 5.0
@@ -118,7 +120,9 @@ class Supervisor:
         code = child.poll()
         if code is not None:
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            if code in _FOR_PEOPLE:
+            # An address may be in use because our predecessor is still stopping: not for long.
+            taken = code == os.EX_UNAVAILABLE and child.failures >= PATIENCE
+            if code in _FOR_PEOPLE or taken:
                 log.error("%-12s gave up (%s)", child.name, how)
                 self.code, self.stopping = code, True
                 return

@@ -13,7 +13,8 @@ import click
 import msgspec
 
 from trap.config import Config, paths_below
-from trap.configfile import ConfigError, parse
+from trap.configfile import ConfigError, Source, parse
+from trap.listening import StartError, become, find_user, provide
 from trap.queue import Spool
 
 SYSTEM_CONFIG = Path("/etc/spamtrap/spamtrap.yaml")
@@ -53,22 +54,48 @@ class App:
         Raises:
             ConfigError: it holds a mistake.
         """
-        text = ""
-        if self.source:
-            try:
-                text = self.source.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"{self.source}: {getattr(error, 'strerror', None) or error}") from None
-        config = parse(text, str(self.source or "embedded defaults"))
+        config = parse(self._read(), self.name)
         if self.directory:
             below = paths_below(self.directory, config.paths.plugins)
             config = msgspec.structs.replace(config, paths=below)
         return config
 
+    @property
+    def name(self) -> str:
+        """How the configuration in force is called."""
+        return str(self.source or "embedded defaults")
+
+    @property
+    def text(self) -> Source:
+        """The configuration as it stands in its file, for errors that name a line."""
+        return Source(self._read(), self.name)
+
+    def _read(self) -> str:
+        if not self.source:
+            return ""
+        try:
+            return self.source.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{self.source}: {getattr(error, 'strerror', None) or error}") from None
+
     @cached_property
     def spool(self) -> Spool:
-        """The spool of the configuration."""
+        """The spool of the configuration, as the user it belongs to."""
+        self.become_user()
         return Spool.open(self.config)
+
+    def become_user(self) -> None:
+        """As root, and with a user configured: make what is not there for that user, and become it.
+
+        Whoever only looks would otherwise leave files of root's that the trap can't write to.
+        """
+        paths = self.config.paths
+        try:
+            if user := find_user(self.config.user):
+                provide([paths.spool, paths.archive, paths.state, paths.maillog], user)
+                become(user)
+        except StartError as error:
+            fail(str(error), error.code)
 
     @property
     def arguments(self) -> list[str]:

@@ -1,5 +1,7 @@
 """Commands about the configuration: check, show, schema."""
 
+import pwd
+import tempfile
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -9,10 +11,9 @@ import yaml
 
 from trap.cli.base import App, Group, pass_app
 from trap.cli.output import json_line
-from trap.config import Accept, Base, Config, Duration, Room, Size, Stage, Tagged
-from trap.configfile import Source
-from trap.plugin import check_stages
-from trap.recipients import Recipients
+from trap.config import Accept, Base, Config, Duration, Room, Size, Stage, Tagged, paths_below
+from trap.configfile import ConfigError, Source
+from trap.plugin import build, check_stages
 
 
 @click.group("config", cls=Group)
@@ -24,11 +25,34 @@ def config() -> None:
 @pass_app
 def check(app: App) -> None:
     """Check the file, every stage's settings included. Exit code 78: it holds a mistake."""
-    config = app.config  # first: it tells what can't be read in one line
-    text = app.source.read_text(encoding="utf-8") if app.source else ""
-    check_stages(config, Source(text, str(app.source or "embedded defaults")))
-    Recipients(config)
-    click.echo(f"{app.source or 'embedded defaults'}: good; queues: {', '.join(app.config.queues)}")
+    config, source = app.config, app.text
+    check_stages(config, source)
+    with tempfile.TemporaryDirectory(prefix="spamtrap-check-") as apart:
+        built = msgspec.structs.replace(config, paths=paths_below(Path(apart), config.paths.plugins))
+        for name in config.queues:
+            if config.stage(name).workers:
+                try:
+                    stage = build(built, name)
+                except ConfigError as error:
+                    raise source.error(("stages", name), str(error).partition(": ")[2]) from None
+                getattr(stage, "close", bool)()
+    _check_surroundings(config, source)
+    click.echo(f"{app.name}: good; queues: {', '.join(config.queues)}")
+
+
+def _check_surroundings(config: Config, source: Source) -> None:
+    """What the file names is there."""
+    for key in ("cert", "key"):
+        file = getattr(config.tls, key)
+        if file and not file.is_file():
+            raise source.error(("tls", key), f"no file {file}")
+    if config.paths.plugins and not config.paths.plugins.is_dir():
+        raise source.error(("paths", "plugins"), f"no folder {config.paths.plugins}")
+    try:
+        if config.user:
+            pwd.getpwnam(config.user)
+    except KeyError:
+        raise source.error(("user",), f"there is no user {config.user!r}") from None
 
 
 @config.command("show", example="spamtrap config show")

@@ -15,7 +15,7 @@ from trap.audit import audit
 from trap.cli.base import App, command, pass_app
 from trap.cli.output import json_line, show, size, table
 from trap.config import Config, Listener
-from trap.configfile import ConfigError, Source
+from trap.configfile import ConfigError
 from trap.plugin import check_stages, find, settings
 from trap.status import collect
 
@@ -59,8 +59,7 @@ def doctor(app: App, as_json: bool) -> int:
 def _look(app: App) -> Iterator[Finding]:
     try:
         config = app.config
-        text = app.source.read_text(encoding="utf-8") if app.source else ""
-        check_stages(config, Source(text, str(app.source or "embedded defaults")))
+        check_stages(config, app.text)
     except ConfigError as error:
         yield Finding(BAD, "configuration", str(error))
         return
@@ -115,11 +114,12 @@ def _places(config: Config) -> Iterator[Finding]:
 
 
 def _listener(listener: Listener) -> Finding:
-    what = f"port {listener.label}"
+    address = listener.unix or f"{listener.host}:{listener.port}"
+    what = f"port {address}" + (f" ({listener.name})" if listener.name else "")
     try:
         greeting = _greeting(listener)
     except OSError as error:
-        hint = "is the sink running?"
+        hint = "is the sink running? (sockets from systemd, and --listen, come before the configuration)"
         if listener.port and listener.port < 1024 and os.geteuid() != 0:
             hint += " ports below 1024 need root, a socket from systemd, or a redirect"
         return Finding(BAD, what, f"{error.strerror or error}; {hint}")
@@ -145,7 +145,8 @@ def _running(app: App) -> Iterator[Finding]:
     if now.bad:
         yield Finding(WARN, "bad jobs", f"{now.bad}; `spamtrap queue ls bad` says why")
     account = audit(app.config, app.spool)
-    missing = "" if account.balanced else f"; {len(account.missing)} missing, see `spamtrap audit`"
+    lost = len(account.missing) + sum(len(branch.missing) for branch in account.branches.values())
+    missing = "" if account.balanced else f"; {lost} missing, see `spamtrap audit`"
     yield Finding(GOOD if account.balanced else BAD, "audit", f"{account.accepted} accepted{missing}")
     if not account.accepted:
         yield Finding(

@@ -15,11 +15,12 @@ import msgspec
 from trap.cli.base import App, command, fail, pass_app
 from trap.cli.output import json_line, show, table
 from trap.config import paths_below
-from trap.configfile import ConfigError, nearest
+from trap.configcheck import nearest
+from trap.configfile import ConfigError
 from trap.envelope import Envelope, Rcpt, plain
+from trap.intake import Intake
 from trap.job import Headers, Job
 from trap.plugin import build
-from trap.recipients import Recipients
 from trap.stage import Drop, Unavailable, Verdict
 
 ERROR = "error"
@@ -101,13 +102,20 @@ def inject(
 ) -> None:
     """Read one message on stdin and put it into the first queue; for Postfix pipe(8) and .forward.
 
-    Nothing is refused, so nothing can bounce. When the queue can't take it, the exit code is 75:
-    try again later.
+    Every recipient is taken, so nothing bounces for its address. Exit code 75, try again later, when
+    there is no room; 65 when the message is larger than smtp.max_size; 66 when there is none.
     """
     if name and name not in app.config.queues:
         raise ConfigError(f"no queue {name!r}" + nearest(name, app.config.queues))
-    recipients = Recipients(app.config)
-    found = [recipients.lookup(rcpt, "inject") for rcpt in rcpts]
+    intake = Intake(app.config, app.spool)
+    message = sys.stdin.buffer.read(intake.max_size + 1) if sys.stdin else b""
+    if not message:
+        fail("no message on standard input", os.EX_NOINPUT)
+    if len(message) > intake.max_size:
+        fail(f"larger than smtp.max_size, {intake.max_size} bytes", os.EX_DATAERR)
+    if not intake.has_room():
+        fail("not taken, try again later: the spool has less than its reserve free", os.EX_TEMPFAIL)
+    found = [intake.recipients.lookup(rcpt, "inject") for rcpt in rcpts]
     first = name or next((one.queue for one in found if one), app.config.first)
     envelope = Envelope(
         protocol="inject",
@@ -121,7 +129,7 @@ def inject(
         received_at=time.time(),
     )
     try:
-        job_id = app.spool.put(first, envelope, sys.stdin.buffer.read())
+        job_id = app.spool.put(first, envelope, message)
     except OSError as error:
         fail(f"not taken, try again later: {error}", os.EX_TEMPFAIL)
     app.spool.close()

@@ -20,6 +20,7 @@ from trap.cli.output import size
 
 def existing(app: App) -> Path:
     """Where the archive is; ends with one line and 66 when there is none."""
+    app.become_user()
     directory = app.config.paths.archive
     if not store.folder(directory).is_dir():
         fail(f"{directory}: no archive here yet", os.EX_NOINPUT)

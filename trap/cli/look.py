@@ -1,6 +1,7 @@
 """Commands that look: status and audit."""
 
 import os
+import sys
 import time
 
 import click
@@ -14,6 +15,9 @@ from trap.cli.base import App, command, pass_app
 from trap.cli.output import age, console, json_line, show, size, table
 from trap.status import Status, collect
 
+REASONS = 12
+"""Reasons for drops that `status` shows apart."""
+
 
 @command("status", "spamtrap status --watch")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
@@ -21,15 +25,18 @@ from trap.status import Status, collect
 @pass_app
 def status(app: App, as_json: bool, watch: bool) -> None:
     """Show the queues in pipeline order, and what became of the mail so far."""
-    if as_json:
-        json_line(collect(app.config, app.spool))
-    elif watch:
+    if watch and not as_json and sys.stdout.isatty():
         with Live(_status(collect(app.config, app.spool)), console=console(), screen=True) as live:
             while True:
                 time.sleep(1)
                 live.update(_status(collect(app.config, app.spool)))
-    else:
-        show(_status(collect(app.config, app.spool)))
+    while True:
+        now = collect(app.config, app.spool)
+        json_line(now) if as_json else show(_status(now))
+        if not watch:
+            return
+        sys.stdout.flush()
+        time.sleep(1)
 
 
 def _status(now: Status) -> Rows:
@@ -37,7 +44,7 @@ def _status(now: Status) -> Rows:
         ("queue", ">waiting", ">claimed", ">oldest", ">rate/s", ">workers", ">bad"),
         [
             (
-                queue.name,
+                queue.name if queue.configured else f"{queue.name} (not configured)",
                 queue.waiting,
                 queue.claimed,
                 age(queue.oldest_age_s) if queue.waiting or queue.claimed else "-",
@@ -50,7 +57,7 @@ def _status(now: Status) -> Rows:
     )
     ends = [
         ("archived", now.archived),
-        *((f"dropped: {why}", n) for why, n in sorted(now.drops.items(), key=_most)),
+        *((f"dropped: {why}", n) for why, n in _top(now.drops)),
     ]
     ends += [("shed", now.shed), ("purged", now.purged), ("bad", now.bad), ("in flight", now.in_flight)]
     room = now.spool
@@ -63,6 +70,13 @@ def _status(now: Status) -> Rows:
         ("so far", ">messages"), [("accepted", f"{now.accepted:,}"), *((a, f"{n:,}") for a, n in ends if n)]
     )
     return Rows(queues, so_far, line, Text(f"accepting {now.accept_rate:g} messages a second"))
+
+
+def _top(drops: dict[str, int]) -> list[tuple[str, int]]:
+    """The most frequent reasons, and the others in one."""
+    ordered = sorted(drops.items(), key=_most)
+    others = sum(number for _, number in ordered[REASONS:])
+    return ordered[:REASONS] + ([("other reasons", others)] if others else [])
 
 
 def _most(entry: tuple[str, int]) -> int:

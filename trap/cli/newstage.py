@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from trap.cli.base import App, command, pass_app
-from trap.configfile import NAME
+from trap.configcheck import NAME
 
 STAGE = '''"""{name} - drop messages larger than a limit. Make it judge what you like."""
 

@@ -13,7 +13,8 @@ from trap.claim import BAD
 from trap.cli.base import App, Group, fail, pass_app
 from trap.cli.output import age, default_limit, json_line, limit_option, lines, show, size, table
 from trap.config import Duration
-from trap.configfile import ConfigError, nearest
+from trap.configcheck import nearest
+from trap.configfile import ConfigError
 from trap.envelope import plain, printable
 from trap.job import CorruptJob, Job, id_time, split_name
 from trap.reaper import purge as do_purge

@@ -7,10 +7,11 @@ import sys
 import click
 
 from trap import reaper, worker
-from trap.cli.base import App, command, fail, pass_app
+from trap.cli.base import App, command, pass_app
 from trap.config import Config
-from trap.configfile import ConfigError, nearest
-from trap.listening import StartError, become, find_user, provide
+from trap.configcheck import nearest
+from trap.configfile import ConfigError
+from trap.plugin import check_stages
 from trap.supervisor import Child, Supervisor, die_with_parent
 
 
@@ -24,18 +25,6 @@ def begin(name: str) -> None:
     form = f"%(asctime)s {name}: %(message)s" if sys.stderr.isatty() else f"{name}: %(message)s"
     logging.basicConfig(level=logging.INFO, format=form, datefmt="%H:%M:%S")
     die_with_parent()
-
-
-def _as_configured_user(config: Config) -> None:
-    """As root: make the directories that are not there for the configured user, and become that user."""
-    paths = config.paths
-    try:
-        user = find_user(config.user)
-        if user:
-            provide([paths.spool, paths.archive, paths.state, paths.maillog], user)
-            become(user)
-    except StartError as error:
-        fail(str(error), error.code)
 
 
 def _workers(app: App, config: Config, names: list[str], number: int | None = None) -> list[Child]:
@@ -58,6 +47,7 @@ def up(app: App, listen: str | None) -> int:
     """
     begin("up")
     config = app.config
+    check_stages(config, app.text)  # before the first message is taken
     at = ["--listen", listen] if listen else []
     children = [Child("sink", [*app.arguments, "sink", *at])]
     children += _workers(app, config, config.queues)
@@ -76,7 +66,7 @@ def work(app: App, stage: str, workers: int | None) -> int:
     if stage not in config.queues:
         raise ConfigError(f"no stage {stage!r}" + nearest(stage, config.queues))
     number = config.stage(stage).workers if workers is None else workers
-    _as_configured_user(config)
+    app.become_user()
     if number == 1:
         return worker.run(config, stage)
     return Supervisor(_workers(app, config, [stage], number)).run()
@@ -88,5 +78,5 @@ def work(app: App, stage: str, workers: int | None) -> int:
 def reap(app: App, once: bool) -> int:
     """Return orphans, shed what is stale, purge by the clock, rotate the mail log."""
     begin("reaper")
-    _as_configured_user(app.config)
+    app.become_user()
     return reaper.run(app.config, once=once)

@@ -250,11 +250,10 @@ def test_doctor_finds_out_why_no_mail_comes(run: Run, home: Path) -> None:
     assert result.code == 1
     found = {row["what"]: (row["state"], row["text"]) for row in result.rows}
     assert found["configuration"][0] == "good"
-    assert found["port 127.0.0.1:1"] == (
-        "bad",
-        "Connection refused; is the sink running?"
-        + ("" if os.geteuid() == 0 else " ports below 1024 need root, a socket from systemd, or a redirect"),
-    )
+    state, text = found["port 127.0.0.1:1"]
+    assert state == "bad"
+    assert text.startswith("Connection refused; is the sink running?")
+    assert ("ports below 1024 need root" in text) == (os.geteuid() != 0)
     assert found["worker dedup"][0] == "bad"
     assert found["virus: clamd"] == ("bad", f"{home}/none.ctl: No such file or directory; its jobs wait")
     assert "*.trap.example. IN MX 10" in found["DNS .trap.example"][1]
