@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from trap import fsio
 from trap.config import Config
 from trap.configfile import parse
 from trap.maillog import MailLog
@@ -53,6 +54,9 @@ def spool(config: Config) -> Iterator[Spool]:
 def files_are_closed(tmp_path: Path) -> Iterator[None]:
     """A process that dies closes its files. Where one plays many, this closes those below tmp_path."""
     yield
+    for lease in list(fsio._leases):
+        if lease.path.startswith(f"{tmp_path}/"):
+            lease.forget()
     for fd in os.listdir("/proc/self/fd"):
         with suppress(OSError):  # the one that the listing itself was read from
             if os.readlink(f"/proc/self/fd/{fd}").startswith(f"{tmp_path}/"):

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
-from weakref import WeakSet
 
 
 class Space(NamedTuple):
@@ -150,7 +149,7 @@ def check_private(path: str | Path) -> None:
 
 
 _UNPREFIXED = re.compile(r"\d").match
-_leases: "WeakSet[Lease]" = WeakSet()
+_leases: "set[Lease]" = set()
 """Every lease of this process, for the children that a stage may fork."""
 
 
@@ -228,7 +227,8 @@ class Lease:
         return None
 
     def forget(self) -> None:
-        """In a forked child: let go of the parent's lock, which would otherwise outlive the parent."""
+        """Close the lock. In a forked child: else the parent's lock would outlive the parent."""
+        _leases.discard(self)
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -246,8 +246,7 @@ class Lease:
                 if error.errno not in {errno.ENOTEMPTY, errno.ENOENT}:
                     raise
             finally:
-                os.close(self._fd)
-                self._fd = -1
+                self.forget()
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -149,8 +149,9 @@ class Spool:
             # Somebody removed the spool, or our place in it. Make them again, once.
             self._writer.release()
             del self._writer
-            for directory in (self._tmp, os.path.dirname(path)):
-                fsio.make_directory(directory)
+            fsio.make_directory(self._tmp)
+            for queue in self._queues.values():
+                queue.make()
             self._replace(path, pieces)
 
     def _replace(self, path: str, pieces: list[bytes]) -> None:
@@ -205,6 +206,10 @@ class Queue:
         self.new = f"{spool.root}/{name}/new"
         self.work = f"{spool.root}/{name}/work"
         self.bad = f"{spool.root}/{BAD}/{name}"
+        self.make()
+
+    def make(self) -> None:
+        """Make its directories where they are not there."""
         for directory in (self.new, self.work, self.bad):
             fsio.make_directory(directory)
 
