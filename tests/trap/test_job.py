@@ -1,6 +1,5 @@
 """A job's file: three objects, read back as they were written, or refused as corrupt."""
 
-import gc
 import re
 import time
 
@@ -211,24 +210,11 @@ HOSTILE = {
 }
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_headers_are_linear_on_hostile_input(kind):
-    """Sixteen times the bytes take nowhere near 256 times the work."""
-
-    def cost(message: bytes) -> float:
-        best = 1e9
-        for _ in range(3):
-            start = time.process_time()
-            Headers(message)
-            best = min(best, time.process_time() - start)
-        return best
-
-    gc.disable()  # its cost depends on what all other tests have left
-    try:
-        small = cost(HOSTILE[kind][: MEGABYTE // 16])
-        assert cost(HOSTILE[kind]) < 100 * max(small, 2e-3)
-    finally:
-        gc.enable()
+    """Work that grows with the square of a megabyte would not end before the time-out does."""
+    Headers(HOSTILE[kind])
 
 
 def test_headers_are_searched_so_far_and_no_further():

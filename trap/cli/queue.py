@@ -33,8 +33,8 @@ def queue() -> None:
 
 
 def _known(app: App, name: str) -> str:
-    if name != BAD and name not in app.config.queues:
-        raise ConfigError(f"no queue {name!r}" + nearest(name, [*app.config.queues, BAD]))
+    if name != BAD and name not in app.spool:
+        raise ConfigError(f"no queue {name!r}" + nearest(name, [*app.spool, BAD]))
     return name
 
 
@@ -47,7 +47,7 @@ def ls(app: App, name: str | None, as_json: bool, limit: int | None) -> None:
     """List waiting jobs, oldest first: of one queue, of all, or those put aside ("bad")."""
     rows: list[_Row] = []
     most = default_limit(limit, as_json) or sys.maxsize
-    names = [_known(app, name)] if name else [*app.config.queues, BAD]
+    names = [_known(app, name)] if name else [*app.spool, BAD]
     for each in names:
         if each == BAD:
             jobs = [(f"{BAD}/{at}", job_id, attempt) for at, job_id, attempt in app.spool.bad()]
@@ -115,7 +115,7 @@ def _read(app: App, at: str, file: str) -> Job | None:
 @pass_app
 def show_job(app: App, job_id: str, as_json: bool, raw: bool) -> None:
     """Show a job: its envelope, what the stages noted, why it is bad, the beginning of the message."""
-    for name in app.config.queues:
+    for name in app.spool:
         path = app.spool[name].find(job_id)
         if path is None:
             continue
@@ -186,7 +186,7 @@ def purge(
     if name and _known(app, name) == BAD:
         purged = {BAD: _purge_bad(app, older_than, dry_run)}
     else:
-        names = [name] if name else app.config.queues
+        names = [name] if name else list(app.spool)
         purged = dict(
             do_purge(
                 app.spool,

@@ -1,5 +1,6 @@
 """Every command: what it prints for people, for machines, and how it fails."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,9 +10,10 @@ import pytest
 from clikit import Run
 
 from trap import fsio
-from trap.cli import COMMANDS
+from trap.cli import COMMANDS, base
 from trap.cli import spamtrap as root
 from trap.cli.base import App, Group
+from trap.intake import Intake
 
 EML = b"Return-Path: <s@example.org>\r\nSubject: a prize\r\nFrom: s@example.org\r\n\r\nYou have won.\r\n"
 
@@ -260,3 +262,70 @@ def test_doctor_finds_out_why_no_mail_comes(run: Run, home: Path) -> None:
     (home / "spamtrap.yaml").write_text("pipline: []\n")
     [row] = run("doctor", "--json").rows
     assert (row["state"], row["what"]) == ("bad", "configuration")
+
+
+def test_inject_keeps_the_limits_of_the_sink(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("inject", "trap@example.com", stdin=b"").code == os.EX_NOINPUT
+    (home / "spamtrap.yaml").write_text("pipeline: [first]\nsmtp: {max_size: 1kB}\n")
+    large = run("inject", "trap@example.com", stdin=b"x" * 1025)
+    assert (large.code, "larger than smtp.max_size" in large.err) == (os.EX_DATAERR, True)
+    assert run("inject", "trap@example.com", stdin=b"x" * 1024).code == 0
+    monkeypatch.setattr(Intake, "has_room", lambda _: False)
+    assert run("inject", "trap@example.com", stdin=EML).code == os.EX_TEMPFAIL
+
+
+def test_watch_writes_on_when_piped(home: Path) -> None:
+    line = [sys.executable, "-m", "trap", "status", "--watch", "--json"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        rows = [json.loads(watching.stdout.readline()) for _ in range(2)]
+        watching.terminate()
+    assert all(row["accepted"] == 0 for row in rows)
+
+
+def test_status_shows_what_an_earlier_configuration_left(run: Run, home: Path) -> None:
+    run("inject", "trap@example.com", stdin=EML)
+    (home / "spamtrap.yaml").write_text("pipeline: [other]\nstages: {other: {workers: 0}}\n")
+    shown = {queue["name"]: queue for queue in run("status", "--json").json["queues"]}
+    assert shown["first"]["configured"] is False
+    assert shown["first"]["waiting"] == 1
+    assert "first (not configured)" in run("status").out
+    assert run("audit").code == 0
+    assert run("queue", "purge", "first", "--json").json["purged"] == {"first": 1}
+
+
+def test_as_root_a_look_is_taken_as_the_configured_user(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of root's, made by a look before the first start, would stop the trap."""
+    done = []
+    somebody = object()
+    monkeypatch.setattr(base, "find_user", lambda name: somebody if name == "trap" else None)
+    monkeypatch.setattr(base, "provide", lambda paths, user: done.append(("provide", user)))
+    monkeypatch.setattr(base, "become", lambda user: done.append(("become", user)))
+    (home / "spamtrap.yaml").write_text("pipeline: [first]\nuser: trap\n")
+    app = App()
+    app.directory = home
+    assert not (home / "spool").exists()
+    assert app.spool["first"].stats().waiting == 0
+    assert done == [("provide", somebody), ("become", somebody)]
+
+
+def test_totals_that_cant_be_read_are_told(run: Run, home: Path) -> None:
+    run("status")
+    (home / "state/maillog/settled.json").write_text("{")
+    for command in ("status", "audit"):
+        result = run(command)
+        assert result.code == os.EX_IOERR
+        assert "settled.json: not the totals of a mail log" in result.err
+
+
+def test_config_check_builds_what_it_can(run: Run, home: Path) -> None:
+    for text, told in (
+        ("stages:\n  dedup: {keep: 0}\n", "spamtrap.yaml:2: stages.dedup: keep: 0"),
+        ("user: nosuchuser\n", "spamtrap.yaml:1: user: there is no user 'nosuchuser'"),
+        ("tls: {cert: /none.pem, key: /none.pem}\n", "tls.cert: no file /none.pem"),
+        (f"paths: {{plugins: {home}/none}}\n", f"paths.plugins: no folder {home}/none"),
+    ):
+        (home / "spamtrap.yaml").write_text(text)
+        result = run("config", "check")
+        assert (result.code, told in result.err) == (os.EX_CONFIG, True), result.err
+    assert not (home / "state").exists(), "a check leaves nothing behind"
