@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -54,13 +54,7 @@ def write(path: str, pieces: Iterable[bytes], *, sync: bool = False) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         try:
-            views = [memoryview(piece) for piece in pieces if piece]
-            while views:
-                done = os.writev(fd, views)
-                while views and done >= len(views[0]):
-                    done -= len(views.pop(0))
-                if done:
-                    views[0] = views[0][done:]
+            write_all(fd, [piece for piece in pieces if piece])
             if sync:
                 os.fsync(fd)
         finally:
@@ -68,6 +62,18 @@ def write(path: str, pieces: Iterable[bytes], *, sync: bool = False) -> None:
     except BaseException:
         os.unlink(path)
         raise
+
+
+def write_all(fd: int, pieces: Sequence[bytes]) -> None:
+    """Write all pieces to an open file; the kernel takes at most 1,024 at once (IOV_MAX)."""
+    for at in range(0, len(pieces), 1024):
+        views = [memoryview(piece) for piece in pieces[at : at + 1024]]
+        while views:
+            done = os.writev(fd, views)
+            while views and done >= len(views[0]):
+                done -= len(views.pop(0))
+            if done:
+                views[0] = views[0][done:]
 
 
 def rename(source: str, target: str, *, sync: bool = False) -> None:

@@ -99,7 +99,7 @@ class Writer:
             fd = os.open(unready, _OPEN | os.O_CREAT | os.O_EXCL, 0o640)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _write(fd, [start])
+                fsio.write_all(fd, [start])
                 os.fsync(fd)
                 fsio.rename(unready, str(path), sync=True)
                 writer = cls(path, fd, Reader(path), level)
@@ -168,7 +168,7 @@ class Writer:
             places.append(Place(self.name, end, digest))
             end += len(begin) + len(frame)
         try:
-            _write(self._fd, pieces)
+            fsio.write_all(self._fd, pieces)
             os.fdatasync(self._fd)
         except BaseException:
             os.ftruncate(self._fd, self.size)
@@ -190,7 +190,7 @@ class Writer:
         first = self._first if self.offsets else 0.0
         end = Footer(len(self.offsets), first, self._last, self._message_bytes, self._hash.digest())
         try:
-            _write(self._fd, [footer(end)])
+            fsio.write_all(self._fd, [footer(end)])
             os.fsync(self._fd)
             os.fchmod(self._fd, _SEALED_MODE)
         except BaseException:
@@ -229,15 +229,3 @@ class Writer:
         self._first = min(self._first, id_time(job_id))
         self._last = max(self._last, id_time(job_id))
         self._message_bytes += size
-
-
-def _write(fd: int, pieces: Sequence[bytes]) -> None:
-    """Write all pieces at the end of the file; the kernel takes at most 1,024 at once."""
-    for at in range(0, len(pieces), 1024):
-        views = [memoryview(piece) for piece in pieces[at : at + 1024]]
-        while views:
-            done = os.writev(fd, views)
-            while views and done >= len(views[0]):
-                done -= len(views.pop(0))
-            if done:
-                views[0] = views[0][done:]
