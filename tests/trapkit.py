@@ -8,6 +8,7 @@ import smtplib
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,21 +75,19 @@ class Trap:
         return self.process.wait(90)
 
     def children(self) -> dict[int, str]:
-        """The processes it runs: pid -> the command's words."""
+        """The processes it runs, and theirs: pid -> what it does."""
         assert self.process is not None
-        pid = self.process.pid
+        return dict(self._below(self.process.pid))
+
+    def _below(self, parent: int) -> Iterator[tuple[int, str]]:
         try:
-            text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-        except FileNotFoundError:
-            return {}
-        found = {}
-        for child in map(int, text.split()):
-            try:
-                words = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
-            except FileNotFoundError:
-                continue
-            found[child] = " ".join(words[words.index(str(self.directory)) + 1 :]) if len(words) > 5 else ""
-        return found
+            text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+            for pid in map(int, text.split()):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+                yield pid, " ".join(word for word in words[2:] if word and str(self.directory) not in word)
+                yield from self._below(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            return  # it is gone
 
     def kill(self, pid: int) -> None:
         """SIGKILL one of its processes."""
