@@ -20,10 +20,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import uvloop
 import yaml
 
-from trap.config import Config
+from trap.config import Config, paths_below
 from trap.configfile import parse
 from trap.envelope import Envelope
 from trap.intake import Intake
@@ -64,7 +65,8 @@ class Inside(NamedTuple):
 
 
 def settings(text: str = "") -> Config:
-    return parse("pipeline: [first]\nstages: {other: }\nspool: {reserve: 0}\n" + text)
+    config = parse("pipeline: [first]\nstages: {other: }\nspool: {reserve: 0}\n" + text)
+    return msgspec.structs.replace(config, paths=paths_below(Path("/nonexistent")))  # the spool is in memory
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:

@@ -189,8 +189,10 @@ def parse(
     if isinstance(data, dict) and data.get("accept") == "everything":
         data["accept"] = {}
     config: Config = _Binder(source)._struct(data, Config, ())
-    if "paths" not in (data or {}):
-        config = msgspec.structs.replace(config, paths=default_paths())
+    given = data.get("paths") or {} if isinstance(data, dict) else {}
+    ours = msgspec.structs.asdict(default_paths())
+    not_given = {key: ours[key] for key in ("spool", "archive", "state") if key not in given}
+    config = msgspec.structs.replace(config, paths=msgspec.structs.replace(config.paths, **not_given))
     for where, mistake in mistakes(config):
         raise source.error(where, mistake)
     if check:

@@ -3,7 +3,7 @@
 A queue is a directory, a job is a file, and `ls` shows the state. A queue in the life of a message:
 
     >>> import tempfile; from pathlib import Path
-    >>> base = Path(tempfile.mkdtemp())
+    >>> home = tempfile.TemporaryDirectory(); base = Path(home.name)
     >>> spool = Spool(base / "spool", MailLog(base / "log"), ["dedup", "archive"])
     >>> job_id = spool.put("dedup", Envelope(), b"Subject: hello\\r\\n\\r\\n")
     >>> spool["dedup"].stats().waiting
@@ -36,7 +36,7 @@ It lets the job pass, with a note, to the next queue, where the way of this one 
     >>> claim.forward([])
     >>> [spool[name].stats().waiting for name in spool]
     [0, 0]
-    >>> spool.close()
+    >>> spool.close(); home.cleanup()
 
 An accepted message has a name in some queue at every instant, or its end is in the mail log: what
 ends a name is logged first and done second, so a crash between the two leaves the job, not a hole.

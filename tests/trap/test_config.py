@@ -200,6 +200,14 @@ def test_paths_below_a_directory(tmp_path):
     )
 
 
+def test_places_that_are_not_given_are_the_default_ones(monkeypatch):
+    """A file that names only its plugin folder must not send anybody to root's places."""
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    paths = parse("paths: {plugins: /x, archive: /y}").paths
+    assert (str(paths.plugins), str(paths.archive)) == ("/x", "/y")
+    assert (paths.spool, paths.state) == (default_paths().spool, default_paths().state)
+
+
 @pytest.mark.parametrize(("uid", "spool"), [(0, "/run/spamtrap"), (1000, "/dev/shm/spamtrap-1000")])
 def test_default_places_are_the_systems_for_root_and_ones_own_otherwise(monkeypatch, uid, spool):
     monkeypatch.setattr("os.geteuid", lambda: uid)

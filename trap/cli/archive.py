@@ -204,7 +204,7 @@ def verify(app: App, as_json: bool) -> None:
         json_line({**counts, "faults": faults})
     else:
         click.echo(
-            f"{proof.records} messages, {size(proof.message_bytes)}, in {proof.segments} segments:"
+            f"{proof.records:,} messages, {size(proof.message_bytes)}, in {proof.segments} segments:"
             f" {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}"
         )
     if faults:

@@ -147,7 +147,7 @@ def _running(app: App) -> Iterator[Finding]:
     account = audit(app.config, app.spool)
     lost = len(account.missing) + sum(len(branch.missing) for branch in account.branches.values())
     missing = "" if account.balanced else f"; {lost} missing, see `spamtrap audit`"
-    yield Finding(GOOD if account.balanced else BAD, "audit", f"{account.accepted} accepted{missing}")
+    yield Finding(GOOD if account.balanced else BAD, "audit", f"{account.accepted:,} accepted{missing}")
     if not account.accepted:
         yield Finding(
             WARN, "mail", "none was accepted so far; try `spamtrap replay` with a message of your own"

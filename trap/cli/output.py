@@ -60,8 +60,15 @@ def lines(text: str) -> str:
 
 
 def show(thing: Any) -> None:
-    """Print something of rich's."""
-    console().print(thing)
+    """Print something of rich's; piped, without the blanks that make columns as wide as the widest."""
+    out = console()
+    if sys.stdout.isatty():
+        out.print(thing)
+        return
+    with out.capture() as captured:
+        out.print(thing)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def json_line(thing: Any) -> None:
