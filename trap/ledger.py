@@ -212,6 +212,11 @@ class Ledger:
             way.archived |= event.did == ARCHIVED
         else:
             way.tokens.update(dict.fromkeys(event.to, event.q))
+            if event.q in self.branches:
+                way.ends[event.q] = (
+                    "done",
+                    "",
+                )  # what it passes on to a queue beside the pipeline is done here
             way.archived |= event.e == ARCHIVED
 
     def in_branch(self, place: str) -> bool:

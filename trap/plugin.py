@@ -138,8 +138,9 @@ def build(config: Config, name: str) -> Any:
             made[key] = value
     try:
         return kind(**made)
-    except (ValueError, TypeError, OSError) as bad:
-        raise ConfigError(f"stages.{name}: {bad}") from bad
+    except Exception as bad:  # a constructor is anybody's code too
+        kind_of = "" if isinstance(bad, ValueError | OSError) else f"{type(bad).__name__}: "
+        raise ConfigError(f"stages.{name}: {kind_of}{bad}") from bad
 
 
 def check_stages(config: Config, source: Source) -> None:

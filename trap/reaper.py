@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from heapq import merge
@@ -18,7 +18,7 @@ from heapq import merge
 from cronsim import CronSim
 
 from trap import fsio
-from trap.claim import Consumer
+from trap.claim import Claim, Consumer
 from trap.config import Config
 from trap.job import id_time
 from trap.ledger import settle
@@ -107,8 +107,8 @@ class Reaper:
         return next(self._purges).timestamp() if self._purges else 0.0
 
     def _passing(self) -> list[str]:
-        """The queues that mail passes through; those that only hold what a person put aside are left out."""
-        return [name for name in self.spool if self.config.stage(name).workers]
+        """The queues that mail passes through: not those that only hold, nor those no longer configured."""
+        return [name for name in self.spool.configured if self.config.stage(name).workers]
 
     def _shed_old(self, waiting: Waiting) -> int:
         shed = 0
@@ -148,7 +148,7 @@ class Reaper:
         count = 0
         for entry in entries:
             if claim := self._consumers[name].take(entry):
-                claim.shed(reason)
+                _end(claim, claim.shed, reason)
                 count += 1
         return count
 
@@ -173,6 +173,15 @@ class Reaper:
 
 def _name(entry: tuple[str, Queue]) -> str:
     return entry[0]
+
+
+def _end(claim: Claim, how: Callable[[str], None], reason: str) -> None:
+    """End a claim; where that can't be logged, the job goes back and waits."""
+    try:
+        how(reason)
+    except OSError:
+        claim.give_back()
+        raise
 
 
 def purge(
@@ -207,7 +216,7 @@ def purge(
             with spool[queue].consumer(KEEPER) as consumer:
                 for name in names:
                     if claim := consumer.take(name):
-                        claim.purge(reason)
+                        _end(claim, claim.purge, reason)
                         purged[queue] += 1
     return purged
 

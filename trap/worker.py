@@ -97,7 +97,10 @@ class Worker:
         self.queue: Queue = spool[name]
         self.settings = config.stage(name)
         self.next = config.after(name)
-        before = config.trunk[: config.trunk.index(name) + 1] if name in config.trunk else [name]
+        trunk = config.trunk
+        before = trunk[: trunk.index(name) + 1] if name in trunk else [name]
+        if name in config.branches:
+            before += trunk
         self._targets = set(config.queues) - set(before)  # a way that turns back would never end
         self.stage = build(config, name) if stage is None else stage
         self.event: str = getattr(self.stage, "log_as", "passed")
@@ -181,7 +184,8 @@ class Worker:
                 self._failed(held[0][0], error)
             else:
                 for claim, _ in held:  # one of them did it: ask about each alone
-                    if self._pause():
+                    self._tick()  # each has its own deadline
+                    if self._pause() or self.stopping:
                         claim.give_back()
                     else:
                         self._judge([claim])

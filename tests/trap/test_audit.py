@@ -129,6 +129,17 @@ def test_a_job_in_a_queue_that_is_no_longer_configured_is_in_flight(config, spoo
     assert (account.balanced, account.in_flight) == (True, 1)
 
 
+def test_what_a_branch_passes_on_beside_the_pipeline_is_done_there(config, spool):
+    put(spool)
+    claim(spool, "first").forward(["second"])
+    claim(spool, "second").forward(BRANCHES, event="archived")
+    claim(spool, "left").forward(["first"])
+    account = audit(config, spool)
+    assert account.balanced
+    assert (account.branches["left"].entered, account.branches["left"].done) == (1, 1)
+    assert account.in_flight == 1
+
+
 def test_a_job_that_comes_and_goes_between_two_looks_is_not_missing(config, spool, monkeypatch):
     """Put after the first listing, read in the log, dropped before the second listing."""
     real = Ledger.read

@@ -18,7 +18,7 @@ from trap.configfile import parse
 from trap.envelope import Envelope
 from trap.intake import Intake
 from trap.queue import Spool
-from trap.reaper import Reaper
+from trap.reaper import Reaper, purge
 
 
 @pytest.fixture
@@ -158,7 +158,26 @@ def test_what_an_earlier_configuration_left_is_reached(config: Config, spool: Sp
     assert "second" not in left.configured
     assert left.recover() == 1
     assert audit(later, left).in_flight == 1
-    put_old(left, "second", 7 * 3600)
+    old = put_old(left, "second", 7 * 3600)
     reaper = Reaper(later, left)
+    assert reaper.round()["shed: too old"] == 0, "that is for a person to decide"
+    reaper.close()
+    assert old in left["second"].ids()
+
+
+def test_what_cant_be_logged_is_not_thrown_away(config: Config, spool: Spool) -> None:
+    """The log's disk is full for two rounds; then what is old is shed, and nothing is left in a hand."""
+    put_old(spool, "first", 7 * 3600)
+    reaper = Reaper(config, spool)
+    full = OSError(28, "No space left on device")
+    for _ in range(2):
+        with mock.patch.object(spool.log, "shed", side_effect=full), pytest.raises(OSError, match="No space"):
+            reaper.round()
+        assert spool["first"].stats()[:2] == (1, 0), "waiting, not claimed"
     assert reaper.round()["shed: too old"] == 1
+    with mock.patch.object(spool.log, "purged", side_effect=full):
+        kept = spool.put("first", Envelope(), b"one")
+        with pytest.raises(OSError, match="No space"):
+            purge(spool, ["first"], "by command")
+    assert spool["first"].waiting() == [f"{kept}.0"], "uncharged"
     reaper.close()

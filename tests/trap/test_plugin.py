@@ -248,6 +248,14 @@ def test_a_constructor_that_refuses_is_told(plugins):
         build(configured(plugins), "oversize")
 
 
+def test_a_constructor_may_raise_anything(plugins):
+    (plugins / "oversize.py").write_text(
+        OVERSIZE.replace("self.limit = limit", "raise RuntimeError('out of sorts')")
+    )
+    with pytest.raises(ConfigError, match=r"stages\.oversize: RuntimeError: out of sorts"):
+        build(configured(plugins), "oversize")
+
+
 def test_places_are_filled_in_unless_they_are_configured(plugins):
     (plugins / "oversize.py").write_text(
         "from pathlib import Path\nclass Placed:\n"

@@ -23,7 +23,7 @@ import trap.wake
 import trap.worker
 from trap.audit import audit
 from trap.claim import BAD
-from trap.config import Config, Duration, Stage
+from trap.config import Config, Duration, Stage, paths_below
 from trap.envelope import Envelope
 from trap.job import Job
 from trap.ledger import events
@@ -569,6 +569,40 @@ def test_a_batch_taken_apart_stops_asking_when_the_backend_goes(config, spool):
     work(config, spool, stage)
     assert stage.asked == [10, 1, 1, 1, 8]
     assert len(spool["second"].ids()) == 10
+
+
+def test_a_batch_taken_apart_is_left_when_the_worker_is_to_stop(config, spool):
+    """Each of many jobs may take its deadline: the rest go back, and nobody waits for them."""
+
+    class Slow:
+        def __init__(self) -> None:
+            self.asked: list[int] = []
+
+        def process_batch(self, jobs: list[Job]) -> list[Any]:
+            self.asked.append(len(jobs))
+            if len(jobs) > 1:
+                raise ValueError("one of you")
+            worker.stop()
+            return [Pass() for _ in jobs]
+
+    stage = Slow()
+    put(spool, *[b"%d" % number for number in range(10)])
+    worker = Worker(config, "first", spool, stage)
+    worker.run()
+    assert stage.asked == [10, 1]
+    assert (len(spool["first"].ids()), len(spool["second"].ids())) == (9, 1)
+    assert all(name.endswith(".0") for name in spool["first"].waiting()), "uncharged"
+
+
+def test_a_branch_does_not_pass_back_into_the_trunk(tmp_path):
+    config = Config(pipeline=["first", ["left", "right"]], paths=paths_below(tmp_path))
+    spool = Spool.open(config)
+    put(spool, b"round", queue="left")
+    worker = Worker(config, "left", spool, Plain(lambda _: Pass(to="first")))
+    with spool["left"].consumer() as consumer:
+        worker._judge(worker._claim_batch(consumer))
+    assert not spool["first"].ids()
+    assert spool["left"].waiting()[0].endswith(".1"), "charged with an attempt"
 
 
 # Workers that die

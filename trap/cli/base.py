@@ -3,6 +3,7 @@
 import errno
 import importlib
 import os
+import pwd
 import sys
 from collections.abc import Callable
 from functools import cached_property
@@ -84,18 +85,26 @@ class App:
         self.become_user()
         return Spool.open(self.config)
 
-    def become_user(self) -> None:
-        """As root, and with a user configured: make what is not there for that user, and become it.
-
-        Whoever only looks would otherwise leave files of root's that the trap can't write to.
-        """
-        paths = self.config.paths
+    def user(self) -> pwd.struct_passwd | None:
+        """The user to become: the configured one, as root. Ends with one line when there is no such user."""
         try:
-            if user := find_user(self.config.user):
-                provide([paths.spool, paths.archive, paths.state, paths.maillog], user)
-                become(user)
+            return find_user(self.config.user)
         except StartError as error:
             fail(str(error), error.code)
+
+    def become_user(self, *, at_work: bool = True) -> None:
+        """As root, and with a user configured: become that user.
+
+        Whoever only looks would otherwise leave files of root's that the trap can't write to.
+
+        Args:
+            at_work: make the places that are not there, for that user.
+        """
+        paths = self.config.paths
+        if user := self.user():
+            if at_work:
+                provide([paths.spool, paths.archive, paths.state, paths.maillog], user)
+            become(user)
 
     @property
     def arguments(self) -> list[str]:

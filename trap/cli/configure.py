@@ -27,6 +27,8 @@ def check(app: App) -> None:
     """Check the file, every stage's settings included. Exit code 78: it holds a mistake."""
     config, source = app.config, app.text
     check_stages(config, source)
+    _check_surroundings(config, source)
+    app.become_user(at_work=False)  # a stage may make directories of its own
     with tempfile.TemporaryDirectory(prefix="spamtrap-check-") as apart:
         built = msgspec.structs.replace(config, paths=paths_below(Path(apart), config.paths.plugins))
         for name in config.queues:
@@ -36,7 +38,6 @@ def check(app: App) -> None:
                 except ConfigError as error:
                     raise source.error(("stages", name), str(error).partition(": ")[2]) from None
                 getattr(stage, "close", bool)()
-    _check_surroundings(config, source)
     click.echo(f"{app.name}: good; queues: {', '.join(config.queues)}")
 
 

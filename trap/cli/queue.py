@@ -162,7 +162,7 @@ def requeue(app: App, job_ids: tuple[str, ...], every: bool) -> None:
     for unknown in set(job_ids) - {job_id for _, job_id, _ in bad}:
         fail(f"no bad job {unknown}; `spamtrap queue ls bad` lists them", os.EX_NOINPUT)
     for name, job_id, attempt in bad:
-        if name not in app.spool:
+        if name not in app.spool.configured:
             fail(
                 f"job {job_id} was put aside by {name!r}, a queue that is no longer configured", os.EX_CONFIG
             )

@@ -48,6 +48,7 @@ def up(app: App, listen: str | None) -> int:
     begin("up")
     config = app.config
     check_stages(config, app.text)  # before the first message is taken
+    app.user()
     at = ["--listen", listen] if listen else []
     children = [Child("sink", [*app.arguments, "sink", *at])]
     children += _workers(app, config, config.queues)
@@ -66,6 +67,8 @@ def work(app: App, stage: str, workers: int | None) -> int:
     if stage not in config.queues:
         raise ConfigError(f"no stage {stage!r}" + nearest(stage, config.queues))
     number = config.stage(stage).workers if workers is None else workers
+    if not number:
+        raise ConfigError(f"{stage} has `workers: 0`: it only holds what is put there")
     app.become_user()
     if number == 1:
         return worker.run(config, stage)

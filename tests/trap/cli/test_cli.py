@@ -185,6 +185,7 @@ def test_config_check_and_schema(run: Run, home: Path) -> None:
         (["stauts"], os.EX_USAGE, "No such command 'stauts'"),
         (["work", "frist"], os.EX_CONFIG, "did you mean first?"),
         (["queue", "ls", "frist"], os.EX_CONFIG, "did you mean first?"),
+        (["work", "first"], os.EX_CONFIG, "first has `workers: 0`: it only holds what is put there"),
         (["queue", "show", "1234"], os.EX_NOINPUT, "no job 1234"),
         (["queue", "purge", "--older-than", "soon"], os.EX_USAGE, "'soon' is not a time span"),
         (["--config", "/nonexistent.yaml", "status"], os.EX_CONFIG, "/nonexistent.yaml: No such file"),
@@ -291,7 +292,15 @@ def test_status_shows_what_an_earlier_configuration_left(run: Run, home: Path) -
     assert shown["first"]["waiting"] == 1
     assert "first (not configured)" in run("status").out
     assert run("audit").code == 0
-    assert run("queue", "purge", "first", "--json").json["purged"] == {"first": 1}
+    app = App()
+    app.directory = home
+    with app.spool["first"].consumer() as worker:
+        claim = worker.claim()
+        assert claim is not None
+        claim.condemn("for the test")
+    refused = run("queue", "requeue", "--all")
+    assert (refused.code, "no longer configured" in refused.err) == (os.EX_CONFIG, True)
+    assert run("queue", "purge", "bad", "--json").json["purged"] == {"bad": 1}
 
 
 def test_as_root_a_look_is_taken_as_the_configured_user(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
