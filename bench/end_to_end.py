@@ -40,7 +40,14 @@ def main() -> None:
         for file in files:
             (mail / file.name).symlink_to(file)
         peer = to_smtp_sink(mail, Path(directory))
-        through_trap(files, mail, Path(directory), options.kill, peer)
+        home = Path(directory, "trap")
+        home.mkdir()
+        trap = Trap(home)
+        try:
+            trap.start()
+            through_trap(trap, files, mail, options.kill, peer)
+        finally:
+            trap.stop()
 
 
 def replay(mail: Path, port: int) -> "subprocess.Popen[str]":
@@ -78,11 +85,7 @@ def to_smtp_sink(mail: Path, directory: Path) -> float | None:
         sink.wait()
 
 
-def through_trap(files: list[Path], mail: Path, directory: Path, kill: int, peer: float | None) -> None:
-    home = directory / "trap"
-    home.mkdir()
-    trap = Trap(home)
-    trap.start()
+def through_trap(trap: Trap, files: list[Path], mail: Path, kill: int, peer: float | None) -> None:
     start = time.monotonic()
     sent = replay(mail, trap.port)
     killed = hurt(trap, sent, kill, 0.05) if kill else {}
@@ -104,8 +107,7 @@ def through_trap(files: list[Path], mail: Path, directory: Path, kill: int, peer
     unknown = set(rows) - digests(files)
     print(f"archived {len(rows)} distinct messages, {len(unknown)} that nobody sent; bad {status['bad']}")
     print(trap.run("archive", "verify").strip().splitlines()[-1])
-    report_sizes(home / "archive", [file for file in files if file.stem in rows])
-    trap.stop()
+    report_sizes(trap.directory / "archive", [file for file in files if file.stem in rows])
 
 
 def report_sizes(archive: Path, files: list[Path]) -> None:
