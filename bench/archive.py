@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from corpus import CORPUS, needed
+
 from stages.dedup import Dedup
 from trap.archive.index import Index
 from trap.archive.indexer import catch_up
@@ -158,19 +160,17 @@ def measure(directory: Path, jobs: list[Job], level: int) -> dict[str, object]:
 
 
 def main() -> None:
-    here = Path(__file__).parent.parent
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    default = os.environ.get("SPAMTRAP_CORPUS") or here.parent / "shared" / "corpus"
-    parser.add_argument("--corpus", type=Path, default=default)
+    parser.add_argument("--corpus", type=Path, default=CORPUS)
     parser.add_argument("--messages", type=int, default=0, help="at most so many; 0: all")
     parser.add_argument("--dir", type=Path, help="where the archive is made; a real disk, for real syncs")
     parser.add_argument("--level", type=int, default=LEVEL)
     options = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="bench-archive-", dir=options.dir))
     try:
-        jobs = jobs_from(options.corpus, options.messages)
+        jobs = jobs_from(needed(options.corpus), options.messages)
         if not jobs:
             parser.error(f"no mail in {options.corpus}")
         found = measure(directory, deduplicated(jobs, directory), options.level)

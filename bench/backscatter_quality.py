@@ -10,7 +10,6 @@ for backscatter.
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections import Counter, defaultdict
@@ -19,6 +18,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from corpus import CORPUS, needed  # noqa: E402
 
 from stages.backscatter import KINDS, Backscatter  # noqa: E402
 from trap.envelope import Envelope  # noqa: E402
@@ -43,9 +44,7 @@ def sender(record: dict[str, Any], mode: str) -> str:
 def main() -> None:
     """Judge every message once and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--corpus", type=Path, default=os.environ.get("SPAMTRAP_CORPUS") or ROOT.parent / "shared/corpus"
-    )
+    parser.add_argument("--corpus", type=Path, default=CORPUS)
     parser.add_argument("--sender", choices=("hint", "null", "none"), default="hint")
     parser.add_argument("--show", action="store_true")
     options = parser.parse_args()
@@ -53,7 +52,7 @@ def main() -> None:
     kinds: dict[tuple[int, str], Counter[str]] = defaultdict(Counter)
     cost: dict[tuple[int, str], list[float]] = defaultdict(list)
     hidden: Counter[bytes] = Counter()
-    for line in (options.corpus / "index.jsonl").read_text().splitlines():
+    for line in (needed(options.corpus) / "index.jsonl").read_text().splitlines():
         record = json.loads(line)
         path = options.corpus / record["file"]
         envelope = Envelope(mail_from=sender(record, options.sender))

@@ -1,6 +1,6 @@
 """dedup_quality - how well the stage finds the corpus' campaigns, and what it costs.
 
-    python -m bench.dedup_quality [--seeds 1 2 3] [--similarity 0.6]
+    python bench/dedup_quality.py [--seeds 1 2 3] [--similarity 0.6]
 
 Feeds spam and phish to the stage one at a time, in an order shuffled by each seed, and compares the
 campaign ids it gave at once with the reference clustering of index.jsonl, pair by pair:
@@ -10,7 +10,6 @@ cluster, those given one campaign. The corpus is found by SPAMTRAP_CORPUS, else 
 
 import argparse
 import json
-import os
 import random
 import statistics
 import tempfile
@@ -18,10 +17,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from corpus import CORPUS, needed
+
 from stages.dedup import Dedup
 from trap.job import Job
-
-CORPUS = Path(os.environ.get("SPAMTRAP_CORPUS", Path(__file__).parents[2] / "shared/corpus"))
 
 
 def pairs(groups: Counter) -> int:
@@ -60,7 +59,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--similarity", type=float, default=0.6)
     options = parser.parse_args()
-    records = [json.loads(row) for row in (CORPUS / "index.jsonl").read_text().splitlines()]
+    records = [json.loads(row) for row in (needed() / "index.jsonl").read_text().splitlines()]
     records = [record for record in records if record["cls"] in ("spam", "phish")]
     scores = []
     for seed in options.seeds:

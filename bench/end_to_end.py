@@ -19,10 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+from corpus import needed  # noqa: E402 - after the path is set
 from support import free_port  # noqa: E402 - after the path is set
 from trapkit import Trap, digests, hurt  # noqa: E402
-
-CORPUS = Path(os.environ.get("SPAMTRAP_CORPUS") or ROOT.parent / "shared" / "corpus")
 
 
 def main() -> None:
@@ -30,10 +29,7 @@ def main() -> None:
     parser.add_argument("--kill", type=int, default=0, help="SIGKILL each process this often meanwhile")
     parser.add_argument("--limit", type=int, default=0, help="only this many messages")
     options = parser.parse_args()
-    if not CORPUS.exists():
-        print(f"no corpus at {CORPUS}; set SPAMTRAP_CORPUS")
-        return
-    files = sorted(CORPUS.glob("*/*.eml"))[: options.limit or None]
+    files = sorted(needed().glob("*/*.eml"))[: options.limit or None]
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         mail = Path(directory, "mail")
         mail.mkdir()
