@@ -112,10 +112,11 @@ class Reaper:
 
     def _shed_old(self, waiting: Waiting) -> int:
         shed = 0
+        passing = self._passing()
         for name, names in waiting.items():
             limit = self.config.stage(name).max_age
             if limit is None:
-                limit = self.settings.max_age if name in self._passing() else None
+                limit = self.settings.max_age if name in passing else None
             if limit is not None:
                 before = time.time() - limit
                 shed += self._shed(name, [entry for entry in names if id_time(entry) < before], "too old")
@@ -131,6 +132,8 @@ class Reaper:
         """Shed the oldest jobs of all queues until the spool is within its room."""
         bytes_over, inodes_over = self._excess()
         shed = 0
+        if bytes_over <= 0 and inodes_over <= 0:
+            return shed  # as nearly always: don't line up everything that waits
         by_age = merge(
             *([(entry, self.spool[name]) for entry in names] for name, names in waiting.items()), key=_name
         )
@@ -144,13 +147,7 @@ class Reaper:
         return shed
 
     def _shed(self, name: str, entries: Sequence[str], reason: str) -> int:
-        """Claim waiting jobs and end them; those that a worker claims first are left to it."""
-        count = 0
-        for entry in entries:
-            if claim := self._consumers[name].take(entry):
-                _end(claim, claim.shed, reason)
-                count += 1
-        return count
+        return _throw_away(self._consumers[name], entries, lambda claim: claim.shed(reason))
 
     def _excess(self) -> tuple[int, int]:
         """Bytes and inodes by which the spool is over what it may use."""
@@ -175,13 +172,22 @@ def _name(entry: tuple[str, Queue]) -> str:
     return entry[0]
 
 
-def _end(claim: Claim, how: Callable[[str], None], reason: str) -> None:
-    """End a claim; where that can't be logged, the job goes back and waits."""
-    try:
-        how(reason)
-    except OSError:
-        claim.give_back()
-        raise
+def _throw_away(consumer: Consumer, entries: Iterable[str], end: Callable[[Claim], None]) -> int:
+    """Claim waiting jobs and end them; those that a worker claims first are left to it.
+
+    Raises:
+        OSError: an end can't be logged; that job has gone back, and waits.
+    """
+    count = 0
+    for entry in entries:
+        if claim := consumer.take(entry):
+            try:
+                end(claim)
+            except OSError:
+                claim.give_back()
+                raise
+            count += 1
+    return count
 
 
 def purge(
@@ -214,10 +220,7 @@ def purge(
         purged[queue] = len(names) if dry_run else 0
         if names and not dry_run:
             with spool[queue].consumer(KEEPER) as consumer:
-                for name in names:
-                    if claim := consumer.take(name):
-                        _end(claim, claim.purge, reason)
-                        purged[queue] += 1
+                purged[queue] = _throw_away(consumer, names, lambda claim: claim.purge(reason))
     return purged
 
 

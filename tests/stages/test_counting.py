@@ -18,13 +18,6 @@ GUARD = Guard(b"a key")
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock(NOON + 60)
-    monkeypatch.setattr("time.time", clock)
-    return clock
-
-
-@pytest.fixture
 def trap(tmp_path: Path, clock: Clock) -> Trap:
     trap = Trap(tmp_path, clock)
     trap.reports.mkdir()

@@ -31,13 +31,6 @@ FIRST = "20251120T1200Z"
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock(NOON + 60)
-    monkeypatch.setattr("time.time", clock)
-    return clock
-
-
-@pytest.fixture
 def trap(tmp_path: Path, clock: Clock) -> Trap:
     return Trap(tmp_path, clock)
 

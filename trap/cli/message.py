@@ -14,6 +14,7 @@ from trap.archive.record import Record
 from trap.archive.search import Row
 from trap.cli.output import json_line, show, size, table
 from trap.envelope import plain, printable
+from trap.job import header_end
 
 _LINES = 40
 _MAX_PARTS = 1000
@@ -80,8 +81,7 @@ def _notes(note: Any) -> str:
 
 def _head(message: bytes) -> str:
     """The header of a message, its lines as they are."""
-    ends = [end for end in (message.find(b"\r\n\r\n"), message.find(b"\n\n")) if end >= 0]
-    return message[: min(ends, default=len(message))].decode("utf-8", "surrogateescape")
+    return message[: header_end(message)].decode("utf-8", "surrogateescape")
 
 
 def _print_lines(text: str) -> None:
