@@ -141,6 +141,11 @@ def is_tmpfs(path: str | Path) -> bool:
     return kind in {"tmpfs", "ramfs"}
 
 
+def is_shared(directory: str | Path) -> bool:
+    """Whether everybody may write to a directory, as to /dev/shm and /tmp."""
+    return bool(os.stat(directory).st_mode & stat.S_IWOTH)
+
+
 def check_private(path: str | Path) -> None:
     """Refuse a directory that somebody else could have prepared for us.
 

@@ -95,9 +95,18 @@ class Spool:
 
     @classmethod
     def open(cls, config: Config) -> "Spool":
-        """The spool of a configuration, with all its queues."""
+        """The spool of a configuration, with all its queues.
+
+        Raises:
+            PermissionError: it lies where everybody may write, as /dev/shm, and is not ours.
+            OSError: it can't be made.
+        """
+        root = config.paths.spool
+        fsio.make_directory(root)
+        if fsio.is_shared(root.parent):
+            fsio.check_private(root)
         log = MailLog(config.paths.maillog)
-        return cls(config.paths.spool, log, config.queues, sync=config.spool.fsync)
+        return cls(root, log, config.queues, sync=config.spool.fsync)
 
     def __getitem__(self, name: str) -> "Queue":
         return self._queues[name]

@@ -181,3 +181,19 @@ def test_what_cant_be_logged_is_not_thrown_away(config: Config, spool: Spool) ->
             purge(spool, ["first"], "by command")
     assert spool["first"].waiting() == [f"{kept}.0"], "uncharged"
     reaper.close()
+
+
+def test_a_spool_that_somebody_else_prepared_is_refused(config: Config, tmp_path: Path) -> None:
+    """Everybody may write to /dev/shm: whoever made our directory there first could read all our mail."""
+    shared = tmp_path / "shm"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    Spool.open(in_place(config, shared / "ours")).close()
+    theirs = shared / "theirs"
+    theirs.mkdir()
+    theirs.chmod(0o777)
+    (shared / "link").symlink_to(tmp_path)
+    for place in (theirs, shared / "link"):
+        with pytest.raises(OSError, match=r"belongs to another user or is writable|not a directory"):
+            Spool.open(in_place(config, place))
+        assert not (place / "tmp").exists()
