@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 from unittest.mock import patch
 
 CHANGES = frozenset(
-    {"open", "write", "writev", "close", "rename", "link", "unlink", "mkdir", "rmdir", "fsync"}
+    {"open", "write", "writev", "pwrite", "sendfile", "close"}
+    | {"rename", "link", "unlink", "mkdir", "rmdir", "fsync"}
 )
 CAN_FAIL = CHANGES - {"close", "rmdir"}
 
@@ -49,7 +50,11 @@ class FaultyOs:
 def faulty(at: int, what: What, names: frozenset[str] = CHANGES) -> Iterator[FaultyOs]:
     """Lend the name `os` of the spool's and the log's module to a FaultyOs."""
     stand_in = FaultyOs(at, what, names)
-    with patch("trap.fsio.os", stand_in), patch("trap.maillog.os", stand_in):
+    with (
+        patch("trap.fsio.os", stand_in),
+        patch("trap.draft.os", stand_in),
+        patch("trap.maillog.os", stand_in),
+    ):
         yield stand_in
 
 
@@ -66,8 +71,8 @@ def die_before(call: Callable[..., Any], name: str, args: tuple[Any, ...]) -> An
 
 def die_after(call: Callable[..., Any], name: str, args: tuple[Any, ...]) -> Any:
     """The call is made, the process dies. What is written is written by half."""
-    if name == "write":
-        args = (args[0], bytes(args[1])[: len(args[1]) // 2])
+    if name in {"write", "pwrite"}:
+        args = (args[0], bytes(args[1])[: len(args[1]) // 2], *args[2:])
     elif name == "writev":
         args = (args[0], [b"".join(args[1])[: sum(map(len, args[1])) // 2]])
     call(*args)
@@ -85,9 +90,9 @@ def fail_with(number: int) -> What:
 
 def short_write(call: Callable[..., Any], name: str, args: tuple[Any, ...]) -> Any:
     """The disk fills up in the middle of a write; other calls are refused."""
-    if name != "write":
+    if name not in {"write", "pwrite"}:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    return call(args[0], bytes(args[1])[: len(args[1]) // 2])
+    return call(args[0], bytes(args[1])[: len(args[1]) // 2], *args[2:])
 
 
 def at_once(*acts: Callable[[], object]) -> list[int]:

@@ -12,10 +12,12 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
+
+_IOV_MAX = 1024
 
 
 class Space(NamedTuple):
@@ -43,7 +45,12 @@ def space(path: str | Path) -> Space:
     return Space(s.f_blocks * s.f_frsize, s.f_bavail * s.f_frsize, s.f_files, s.f_favail)
 
 
-def write(path: str, pieces: Iterable[bytes], *, sync: bool = False) -> None:
+def create(path: str) -> int:
+    """Make a new file, for reading and writing; returns its descriptor. `path` must not exist."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def write(path: str, pieces: Sequence[bytes], *, sync: bool = False) -> None:
     """Write a new file whole or not at all: on any error what was written is removed.
 
     Args:
@@ -51,10 +58,10 @@ def write(path: str, pieces: Iterable[bytes], *, sync: bool = False) -> None:
         pieces: written one after the other.
         sync: fsync the file before returning.
     """
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fd = create(path)
     try:
         try:
-            write_all(fd, [piece for piece in pieces if piece])
+            write_all(fd, pieces)
             if sync:
                 os.fsync(fd)
         finally:
@@ -66,14 +73,13 @@ def write(path: str, pieces: Iterable[bytes], *, sync: bool = False) -> None:
 
 def write_all(fd: int, pieces: Sequence[bytes]) -> None:
     """Write all pieces to an open file; the kernel takes at most 1,024 at once (IOV_MAX)."""
-    for at in range(0, len(pieces), 1024):
-        views = [memoryview(piece) for piece in pieces[at : at + 1024]]
-        while views:
-            done = os.writev(fd, views)
-            while views and done >= len(views[0]):
-                done -= len(views.pop(0))
-            if done:
-                views[0] = views[0][done:]
+    for at in range(0, len(pieces), _IOV_MAX):
+        batch = pieces[at : at + _IOV_MAX]
+        done = os.writev(fd, batch)
+        if done < sum(map(len, batch)):  # seldom: the disk fills up, or more than 2 GiB
+            rest = memoryview(b"".join(batch))[done:]
+            while rest:
+                rest = rest[os.write(fd, rest) :]
 
 
 def rename(source: str, target: str, *, sync: bool = False) -> None:

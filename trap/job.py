@@ -157,9 +157,13 @@ class Job:
 
 def encode(envelope: Envelope, notes: Mapping[str, Any], message: bytes) -> list[bytes]:
     """The pieces of a job file: envelope and notes packed together, the message uncopied."""
+    return [encode_head(envelope, notes, len(message)), message]
+
+
+def encode_head(envelope: Envelope, notes: Mapping[str, Any], size: int) -> bytes:
+    """All of a job file that precedes the message's own `size` bytes."""
     # 0xc6 is msgpack's "bin 32": writing the header by hand saves a copy of the message.
-    head = _pack(envelope.to_map()) + _pack(notes) + b"\xc6" + len(message).to_bytes(4, "big")
-    return [head, message]
+    return _pack(envelope.to_map()) + _pack(notes) + b"\xc6" + size.to_bytes(4, "big")
 
 
 def _pack(data: Mapping[str, Any]) -> bytes:

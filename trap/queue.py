@@ -43,18 +43,21 @@ ends a name is logged first and done second, so a crash between the two leaves t
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from trap import fsio
 from trap.claim import BAD, Claim, Consumer
 from trap.config import Config
+from trap.draft import Draft
 from trap.envelope import Envelope
-from trap.job import encode, id_time, new_id, split_name
+from trap.job import encode_head, id_time, new_id, split_name
 from trap.maillog import MailLog
+
+T = TypeVar("T")
 
 
 class Stats(NamedTuple):
@@ -121,10 +124,29 @@ class Spool:
     def _writer(self) -> fsio.Lease:
         return fsio.Lease.take(self._tmp)
 
+    def draft(self) -> Draft:
+        """Begin to take in a large message; `put` makes a job of it.
+
+        Raises:
+            OSError: no room, or no file may be opened any more.
+        """
+        return self._in_place(lambda: Draft(f"{self._writer.path}/{new_id()}"))
+
     def put(
-        self, queue: str, envelope: Envelope, message: bytes, notes: Mapping[str, Any] | None = None
+        self,
+        queue: str,
+        envelope: Envelope,
+        message: bytes | Sequence[bytes] | Draft,
+        notes: Mapping[str, Any] | None = None,
     ) -> str:
         """Take a message in. When this returns, it is in the queue and in the log.
+
+        Args:
+            queue: its name.
+            envelope: what is known of the message.
+            message: whole, or in pieces, which are written one after the other and never joined; or a
+                draft, which ends here: whether it becomes a job or not, it is gone.
+            notes: what is known of the message already.
 
         Returns:
             The job's id.
@@ -134,11 +156,16 @@ class Spool:
                 not be written: do not acknowledge it.
         """
         job_id = new_id()
-        name = f"{job_id}.0"
-        path = f"{self._queues[queue].new}/{name}"
-        self.replace(path, encode(envelope, notes or {}, message))
+        path = f"{self._queues[queue].new}/{job_id}.0"
+        if isinstance(message, Draft):
+            size = message.size
+            self._finish(message, path, encode_head(envelope, notes or {}, size))
+        else:
+            pieces = (message,) if isinstance(message, bytes) else message
+            size = sum(map(len, pieces))
+            self.replace(path, (encode_head(envelope, notes or {}, size), *pieces))
         try:
-            self.log.accepted(job_id, queue, envelope, len(message))
+            self.log.accepted(job_id, queue, envelope, size)
         except OSError:
             # It will not be acknowledged, so the client sends it again. Where a worker has it
             # already, there will be two.
@@ -146,24 +173,35 @@ class Spool:
             raise
         return job_id
 
-    def replace(self, path: str, pieces: list[bytes]) -> None:
+    def _finish(self, draft: Draft, path: str, head: bytes) -> None:
+        try:
+            draft.finish(head, sync=self.sync)
+            self._in_place(lambda: fsio.rename(draft.path, path, sync=self.sync))
+        except OSError:
+            draft.abandon()
+            raise
+
+    def replace(self, path: str, pieces: Sequence[bytes]) -> None:
         """Put a file at `path`, new or in place of the old, whole or not at all.
 
         Raises:
             OSError: it is not there.
         """
+        self._in_place(lambda: self._replace(path, pieces))
+
+    def _in_place(self, act: Callable[[], T]) -> T:
+        """Do something in the spool; where somebody removed it, or our place in it, make them again, once."""
         try:
-            self._replace(path, pieces)
+            return act()
         except FileNotFoundError:
-            # Somebody removed the spool, or our place in it. Make them again, once.
             self._writer.release()
             del self._writer
             fsio.make_directory(self._tmp)
             for queue in self._queues.values():
                 queue.make()
-            self._replace(path, pieces)
+            return act()
 
-    def _replace(self, path: str, pieces: list[bytes]) -> None:
+    def _replace(self, path: str, pieces: Sequence[bytes]) -> None:
         tmp = f"{self._writer.path}/{path.rpartition('/')[2]}"
         fsio.write(tmp, pieces, sync=self.sync)
         try:
