@@ -16,6 +16,7 @@ import msgspec
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -46,6 +47,20 @@ class Size(int):
             value = int(float(match[1]) * 1024 ** _POWER[match[2].lower()])
         if value < 0:
             raise ValueError(f"{value!r} is not a size: it should be 0 or more")
+        return super().__new__(cls, value)
+
+
+class Share(float):
+    """A part of a whole, written like "70%" or 0.7."""
+
+    def __new__(cls, value: str | float) -> "Share":
+        """Raise ValueError when `value` can't be read as a share."""
+        said = value
+        if isinstance(value, str):
+            match = _SHARE.fullmatch(value.strip())
+            value = float(match[1]) / 100 if match else -1.0
+        if not 0 <= value <= 1:
+            raise ValueError(f"{said!r} is not a share; write it like 75%")
         return super().__new__(cls, value)
 
 
@@ -95,6 +110,8 @@ class Listener(Base, frozen=True):
     name: str = ""
     """Recorded in the envelope; host:port when empty."""
     protocol: Literal["smtp", "lmtp"] = "smtp"
+    proxy: list[str] = []
+    """Networks of load balancers that begin each connection with a PROXY header (v1 or v2)."""
 
     @property
     def label(self) -> str:
@@ -122,6 +139,8 @@ class Accept(Base, frozen=True):
     """Addresses; * and ? stand for any characters."""
     patterns: dict[str, Tagged] = {}
     """Regular expressions over the whole address in lower case."""
+    refuse_unknown: Share = Share(0)
+    """Share of local parts refused among those that only a domain, or nothing at all, speaks for."""
 
 
 class Route(Base, frozen=True):
@@ -144,6 +163,105 @@ class Smtp(Base, frozen=True):
     max_recipients: int = 1000
     timeout: Duration = Duration("5m")
     """Longest silence of a client."""
+    face: Literal["plain", "postfix", "exim", "sendmail", "exchange", "qmail"] = "postfix"
+    """Server whose words the sink uses."""
+    auth: Literal["record", "offer", "accept", "off"] = "record"
+    """What becomes of AUTH; whatever it is, `off` apart, attempts are recorded."""
+    banner_delay: Duration = Duration(0)
+    """Time between a connection and the banner."""
+    banner_delays: dict[str, Duration] = {}
+    """The same for networks; the most precise one counts."""
+
+
+class Limits(Base, frozen=True):
+    """What clients may take of one sink process. 0: no limit."""
+
+    connections: int = 20_000
+    """Open at once; fewer where the process may not open so many files."""
+    per_address: int = 1_000
+    per_network: int = 4_000
+    """Open at once from one /24, or /48 of IPv6."""
+    connection_rate: int = 0
+    """New connections a minute from one address."""
+    message_rate: int = 0
+    """Messages a minute from one address."""
+    memory: Size = Size("256MB")
+    """Of messages on their way in, over all sessions; above it they go into the spool as they come."""
+    duration: Duration = Duration("1h")
+    """Longest session."""
+    deadline: Duration = Duration("2m")
+    """Longest time from the first to the last byte of a command."""
+    min_rate: Size = Size(100)
+    """Bytes a second that a message comes in with at least."""
+    commands: int = 0
+    """Most commands in a session."""
+    errors: int = 20
+    """Most commands in a session that were answered by an error."""
+    junk: int = 100
+    """Most commands in a session that lead to no message."""
+
+
+class Level(Base, frozen=True):
+    """How patient the sink is at one level of stress. What is not set is as at the level below it."""
+
+    timeout: Duration | None = None
+    deadline: Duration | None = None
+    duration: Duration | None = None
+    min_rate: Size | None = None
+    commands: int | None = None
+    errors: int | None = None
+    junk: int | None = None
+    hang_up: Literal[421, 521] = 421
+    """What a client hears when its connection is ended: 421 invites it to come back, 521 does not."""
+    hint: str = ""
+    """Said at the end of the banner."""
+
+
+class Raised(Level, frozen=True):
+    """A level that something leads to: any of these, when it is reached."""
+
+    connections: Share = Share("60%")
+    """Share of `limits.connections` that is open."""
+    lag: Duration = Duration("500ms")
+    """How late the event loop comes to what is due."""
+    spool: Share = Share("85%")
+    """Share of the spool's file system in use, bytes or inodes."""
+
+
+class Yellow(Raised, frozen=True):
+    """Somewhat impatient."""
+
+    timeout: Duration | None = Duration("60s")
+    deadline: Duration | None = Duration("30s")
+    duration: Duration | None = Duration("10m")
+    min_rate: Size | None = Size(500)
+    errors: int | None = 5
+    junk: int | None = 20
+
+
+class Red(Raised, frozen=True):
+    """Whoever has something to say may say it, at once."""
+
+    connections: Share = Share("85%")
+    lag: Duration = Duration("2s")
+    spool: Share = Share("93%")
+    timeout: Duration | None = Duration("10s")
+    deadline: Duration | None = Duration("10s")
+    duration: Duration | None = Duration("2m")
+    min_rate: Size | None = Size("1kB")
+    errors: int | None = 1
+    junk: int | None = 1
+    hang_up: Literal[421, 521] = 521
+
+
+class StressSettings(Base, frozen=True):
+    """How the sink changes its ways when many come at once."""
+
+    hold: Duration = Duration(1000)
+    """A level stays for so long after what led to it."""
+    green: Level = Level()
+    yellow: Yellow = Yellow()
+    red: Red = Red()
 
 
 class Tls(Base, frozen=True):
@@ -235,6 +353,8 @@ class Config(Base, frozen=True):
     accept: Accept = Accept()
     route: list[Route] = []
     smtp: Smtp = Smtp()
+    limits: Limits = Limits()
+    stress: StressSettings = StressSettings()
     tls: Tls = Tls()
     paths: Paths = Paths()
     spool: SpoolSettings = SpoolSettings()

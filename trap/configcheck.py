@@ -9,12 +9,16 @@ from pathlib import Path
 
 import cronsim
 
-from trap.config import Config, Room, Stage
+from trap.config import Config, Level, Room, Stage
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 RESERVED = frozenset({"tmp", "bad"})
 MAX_WORKERS = 256
 _CRON_FIELDS = 5
+_LEVEL_COUNTS = ("commands", "errors", "junk")
+_COUNTS = ("connections", "per_address", "per_network", "connection_rate", "message_rate", *_LEVEL_COUNTS)
+_SHORTEST = 0.01
+_HINT = re.compile(r"[ -~]{0,60}")
 _DOMAIN = re.compile(r"\.?[^\s@.]+(\.[^\s@.]+)*\.?")
 
 Where = tuple[str | int, ...]
@@ -23,9 +27,9 @@ Mistakes = Iterator[tuple[Where, str]]
 """Places in the file, and what is wrong there."""
 
 
-def nearest(word: str, valid: Iterator[str] | list[str]) -> str:
+def nearest(word: object, valid: Iterable[object]) -> str:
     """Return " (did you mean …?)" or the list of what is valid, to end an error with."""
-    choices = sorted(valid)
+    choices = sorted(map(str, valid))
     close = difflib.get_close_matches(str(word), choices, 1)
     return f" (did you mean {close[0]}?)" if close else f" (valid: {', '.join(choices)})"
 
@@ -38,6 +42,7 @@ def mistakes(config: Config) -> Mistakes:
     yield from _recipients(config)
     yield from _numbers(config)
     yield from _reaper(config)
+    yield from _stress(config)
     for key in ("spool", "archive", "state", "plugins"):
         path: Path | None = getattr(config.paths, key)
         if path is not None and not path.is_absolute():
@@ -134,15 +139,40 @@ def _numbers(config: Config) -> Mistakes:
     bounds: list[tuple[Where, float, float]] = [
         (("smtp", "max_recipients"), config.smtp.max_recipients, 1),
         (("smtp", "max_size"), config.smtp.max_size, 1),
-        (("smtp", "timeout"), config.smtp.timeout, 0.01),
+        (("smtp", "timeout"), config.smtp.timeout, _SHORTEST),
         (("reaper", "interval"), config.reaper.interval, 0.01),
         (("reaper", "max_count"), config.reaper.max_count, 0),
         (("maillog", "rotate"), config.maillog.rotate, 4096),
         (("maillog", "keep"), config.maillog.keep, 0),
+        *((("limits", key), getattr(config.limits, key), 0) for key in _COUNTS),
     ]
     for where, number, least in bounds:
         if number < least:
             yield where, f"should be {least:g} or more"
+
+
+def _stress(config: Config) -> Mistakes:
+    """The levels rise, and nothing that a client hears breaks a line."""
+    stress = config.stress
+    for key in ("connections", "lag", "spool"):
+        for name in ("yellow", "red"):
+            if not getattr(getattr(stress, name), key):
+                yield ("stress", name, key), "should be more than 0"
+        if getattr(stress.yellow, key) > getattr(stress.red, key):
+            yield ("stress", "yellow", key), "should not be more than at red"
+    levels: list[tuple[str, Level]] = [
+        ("green", stress.green),
+        ("yellow", stress.yellow),
+        ("red", stress.red),
+    ]
+    for name, level in levels:
+        if level.timeout is not None and level.timeout < _SHORTEST:
+            yield ("stress", name, "timeout"), f"should be {_SHORTEST} or more"
+        for key in _LEVEL_COUNTS:
+            if (getattr(level, key) or 0) < 0:
+                yield ("stress", name, key), "should be 0 or more"
+        if not _HINT.fullmatch(level.hint):
+            yield ("stress", name, "hint"), "should be at most 60 printable characters of ASCII"
 
 
 def _reaper(config: Config) -> Mistakes:

@@ -8,13 +8,14 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 import yaml
 
-from trap.config import Base, Config, Duration, Room, Size, Stage, Tagged, default_paths
+from trap.config import Base, Config, Duration, Room, Share, Size, Stage, Tagged, default_paths
 from trap.configcheck import Where, mistakes, nearest
 
 _OWN_TYPES: dict[type, tuple[type, ...]] = {
     Duration: (str, int, float),
     Size: (str, int),
     Room: (str, int),
+    Share: (str, int, float),
     Path: (str,),
 }
 """Types that are written in ways of their own, and what YAML may give for them."""
