@@ -5,13 +5,16 @@ format stands in one place. A line is one write() to a file opened for append: i
 call returns, whatever happens to this process next. Keys: t (seconds since the epoch), e (event),
 id, q (queue), and what the event adds.
 
-The file is rotated by whoever calls `rotate`; writers hold a shared lock for the microseconds of a
-write, so no line ever goes to a file after its successor was begun, and the order of lines is the
-order of events.
+The file is rotated by whoever calls `rotate`. Writers take no lock. They share eight bytes of memory
+with all other processes, the turn, which changes before each rotation; who finds after a write that
+it changed writes the line again, to the new file. So a line is always in a file that nobody has
+finished, the order of the lines of one job is the order of its events, and a line may come twice,
+as it may when a process dies between an event's line and its deed.
 """
 
 import errno
 import fcntl
+import mmap
 import os
 import time
 from collections import Counter
@@ -21,11 +24,61 @@ from typing import Any
 import msgspec
 
 from trap.envelope import Envelope, printable, printable_all
-from trap.job import id_time
+from trap.job import ID_DIGITS
 
 CURRENT = "mail.log"
 
+_LOOK_EVERY = 0.1
+"""Seconds between two looks whether a person took the log away."""
+_TURN = 8
+"""Bytes of the turn, in the lock file."""
+
 _encode = msgspec.json.Encoder(enc_hook=lambda thing: printable(str(thing))).encode
+
+
+class _Line(msgspec.Struct, gc=False):
+    t: float
+    e: str
+    id: str
+    q: str
+
+
+class _Accepted(_Line, gc=False):
+    ip: str
+    helo: str
+    mail_from: str
+    rcpts: int
+    tags: list[str]
+    size: int
+
+
+class _Passed(_Line, gc=False):
+    to: list[str]
+    age: float
+    took: float
+
+
+class _Done(_Line, gc=False):
+    did: str
+    age: float
+    took: float
+
+
+class _Dropped(_Line, gc=False):
+    reason: str
+    age: float
+    took: float
+    notes: dict[str, Any]
+
+
+class _Failed(_Line, gc=False):
+    reason: str
+    attempt: int
+
+
+class _Removed(_Line, gc=False):
+    reason: str
+    age: float
 
 
 class MailLog:
@@ -35,67 +88,67 @@ class MailLog:
         directory: where the log lives; made when it is not there.
 
     Attributes:
+        path: the file that is written to.
         counts: events written by this process, by (event, queue, reason); the reason of failures,
             which can be anything, is left empty.
     """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self._path = str(directory / CURRENT)
+        self.path = str(directory / CURRENT)
         self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        os.posix_fallocate(self._lock, 0, _TURN)  # a hole could not be read from memory on a full disk
+        self._turn = mmap.mmap(self._lock, _TURN, prot=mmap.PROT_READ)
+        self._seen = b""
+        self._looked = 0.0
         self._fd = -1
         self._torn = False
         self.counts: Counter[tuple[str, str, str]] = Counter()
 
     def accepted(self, job_id: str, queue: str, envelope: Envelope, size: int) -> None:
         """A message was taken in: it has a name in `queue`."""
-        self._write(
-            "accepted",
-            job_id,
-            queue,
-            ip=envelope.client_ip,
-            helo=printable(envelope.helo or ""),
-            mail_from=printable(envelope.mail_from),
-            rcpts=len(envelope.rcpts),
-            tags=envelope.tags,
-            size=size,
+        ip, helo, mail_from = (
+            envelope.client_ip,
+            printable(envelope.helo or ""),
+            printable(envelope.mail_from),
         )
+        rcpts, tags = len(envelope.rcpts), envelope.tags
+        line = _Accepted(_now(), "accepted", job_id, queue, ip, helo, mail_from, rcpts, tags, size)
+        self._write(line)
 
     def passed(self, job_id: str, queue: str, to: list[str], took: float, event: str = "passed") -> None:
         """A stage let it pass to the queues `to` after `took` seconds; `event` is the stage's word for it."""
-        self._write(event, job_id, queue, to=to, age=_age(job_id), took=round(took, 6))
+        now = _now()
+        self._write(_Passed(now, event, job_id, queue, to, _age(job_id, now), round(took, 6)))
 
     def done(self, job_id: str, queue: str, took: float, event: str = "done") -> None:
         """The last stage let it pass: this branch of its way ends well."""
-        self._write("done", job_id, queue, did=event, age=_age(job_id), took=round(took, 6))
+        now = _now()
+        self._write(_Done(now, "done", job_id, queue, event, _age(job_id, now), round(took, 6)))
 
     def dropped(self, job_id: str, queue: str, reason: str, took: float, notes: dict[str, Any]) -> None:
         """A stage ended it."""
-        self._write(
-            "dropped",
-            job_id,
-            queue,
-            reason=printable(reason)[:200],
-            age=_age(job_id),
-            took=round(took, 6),
-            notes=notes,
-        )
+        now, reason = _now(), printable(reason)[:200]
+        age = _age(job_id, now)
+        self._write(_Dropped(now, "dropped", job_id, queue, reason, age, round(took, 6), notes), reason)
 
     def requeued(self, job_id: str, queue: str, reason: str, attempt: int) -> None:
         """It is waiting in `queue` (again): a failed attempt, an orphan, or a person's wish."""
-        self._write("requeued", job_id, queue, reason=printable(reason)[:500], attempt=attempt)
+        self._write(_Failed(_now(), "requeued", job_id, queue, printable(reason)[:500], attempt))
 
     def bad(self, job_id: str, queue: str, reason: str, attempt: int) -> None:
         """It failed too often and was put aside, in bad/."""
-        self._write("bad", job_id, queue, reason=printable(reason)[:500], attempt=attempt)
+        self._write(_Failed(_now(), "bad", job_id, queue, printable(reason)[:500], attempt))
 
     def shed(self, job_id: str, queue: str, reason: str) -> None:
         """The reaper threw it away: too old, too many, no room."""
-        self._write("shed", job_id, queue, reason=reason, age=_age(job_id))
+        now = _now()
+        self._write(_Removed(now, "shed", job_id, queue, reason, _age(job_id, now)), reason)
 
     def purged(self, job_id: str, queue: str, reason: str) -> None:
         """It was purged, by command or by the nightly purge."""
-        self._write("purged", job_id, queue, reason=reason, age=_age(job_id))
+        now = _now()
+        self._write(_Removed(now, "purged", job_id, queue, reason, _age(job_id, now)), reason)
 
     def rotate(self, limit: int, above: int = 0) -> bool:
         """Begin a new file when the current one is larger than `limit` bytes; whether that was done.
@@ -105,17 +158,20 @@ class MailLog:
         if not self._alone():
             return False
         try:
-            if not os.path.exists(self._path) or os.path.getsize(self._path) <= limit:
+            if not os.path.exists(self.path) or os.path.getsize(self.path) <= limit:
                 return False
-            directory = Path(self._path).parent
+            directory = Path(self.path).parent
             number = max([above, *map(sequence, rotated(directory))]) + 1
-            os.rename(self._path, f"{self._path}.{number:08d}")
+            turn = int.from_bytes(self._turn[:], "big") + 1
+            # Before the rename: who still sees the old turn after its write has written in time.
+            os.pwrite(self._lock, turn.to_bytes(_TURN, "big"), 0)
+            os.rename(self.path, f"{self.path}.{number:08d}")
             return True
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def _alone(self) -> bool:
-        """Take the lock for ourselves, in a moment when nobody writes; False when there was none."""
+        """Take the lock for ourselves, in a moment when nobody opens the log; False when there was none."""
         for _ in range(100):
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,38 +186,54 @@ class MailLog:
             if fd >= 0:
                 os.close(fd)
         self._fd = self._lock = -1
+        self._turn.close()
 
-    def _write(self, event: str, job_id: str, queue: str, **fields: Any) -> None:
-        record = {"t": round(time.time(), 6), "e": event, "id": job_id, "q": queue, **fields}
+    def _write(self, line: _Line, reason: str = "") -> None:
         try:
-            line = _encode(record) + b"\n"
+            data = _encode(line) + b"\n"
         except UnicodeEncodeError:  # a stage's note holds a client's bytes
-            line = _encode(printable_all(record)) + b"\n"
+            data = _encode(printable_all(msgspec.structs.asdict(line))) + b"\n"
+        if not 0 <= line.t - self._looked < _LOOK_EVERY:
+            self._follow(line.t)
+        while True:
+            if self._seen != self._turn[:]:
+                self._follow(line.t)
+            self._append(data)
+            # RACE: the log was rotated between our look and our write, and perhaps the file was read
+            # for the last time. Say it again. (test_a_line_that_met_a_rotation_is_in_the_new_file)
+            if self._seen == self._turn[:]:
+                break
+        self.counts[line.e, line.q, reason] += 1
+
+    def _append(self, data: bytes) -> None:
+        if self._torn:
+            data = b"\n" + data
+        self._torn = True
+        if os.write(self._fd, data) != len(data):
+            # The disk is full. The half line stays; readers skip it, and the next begins afresh.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
+        self._torn = False
+
+    def _follow(self, now: float) -> None:
+        """Open the log, and open it again when it was rotated or removed under us."""
+        self._seen = b""  # whatever fails here is tried again
         fcntl.flock(self._lock, fcntl.LOCK_SH)
         try:
-            self._follow()
-            if self._torn:
-                line = b"\n" + line
-            self._torn = True
-            if os.write(self._fd, line) != len(line):
-                # The disk is full. The half line stays; readers skip it, and the next begins afresh.
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
-            self._torn = False
+            if not self._is_open():
+                if self._fd >= 0:
+                    os.close(self._fd)
+                    self._fd = -1
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+                self._fd = os.open(self.path, flags, 0o640)
+            self._seen, self._looked = self._turn[:], now
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
-        reason = "" if event in {"requeued", "bad"} else str(fields.get("reason", ""))
-        self.counts[event, queue, reason] += 1
 
-    def _follow(self) -> None:
-        """Open the log, and open it again when it was rotated under us."""
-        if self._fd >= 0:
-            try:
-                if os.stat(self._path).st_ino == os.fstat(self._fd).st_ino:
-                    return
-            except FileNotFoundError:
-                pass
-            os.close(self._fd)
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    def _is_open(self) -> bool:
+        try:
+            return self._fd >= 0 and os.stat(self.path).st_ino == os.fstat(self._fd).st_ino
+        except FileNotFoundError:
+            return False
 
 
 def rotated(directory: Path) -> list[Path]:
@@ -174,5 +246,10 @@ def sequence(path: Path) -> int:
     return int(path.name.rpartition(".")[2])
 
 
-def _age(job_id: str) -> float:
-    return round(time.time() - id_time(job_id), 6)
+def _now() -> float:
+    """Seconds since the epoch, to the microsecond, so that it takes few digits."""
+    return int(time.time() * 1e6) / 1e6
+
+
+def _age(job_id: str, now: float) -> float:
+    return (round(now * 1e6) - int(job_id[:ID_DIGITS])) / 1e6

@@ -112,7 +112,7 @@ def test_a_file_nobody_logged_is_counted_where_it_lies(config, spool):
         path.unlink()
     account = audit(config, spool)
     assert (account.balanced, account.accepted, account.in_flight) == (True, 1, 1)
-    claim(spool, "first").drop("duplicate")
+    claim(Spool.open(config), "first").drop("duplicate")
     account = audit(config, spool)
     assert (account.balanced, account.accepted, account.dropped) == (True, 1, {"duplicate": 1})
     assert job_id not in account.missing

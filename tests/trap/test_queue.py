@@ -150,7 +150,7 @@ def test_the_end_is_logged_before_the_name_is_taken(spool, monkeypatch, end):
     put(spool)
     claim = spool["first"].consumer().claim()
     order = []
-    monkeypatch.setattr(spool.log, "_write", lambda event, *a, **b: order.append(event))
+    monkeypatch.setattr(spool.log, "_write", lambda line, *reason: order.append(line.e))
     monkeypatch.setattr(fsio, "unlink", lambda path: order.append("unlink"))
     getattr(claim, end)([] if end == "forward" else "because")
     assert order == [{"drop": "dropped", "shed": "shed", "purge": "purged", "forward": "done"}[end], "unlink"]
