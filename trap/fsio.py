@@ -211,20 +211,25 @@ class Lease:
     @classmethod
     def alive(cls, parent: str) -> int:
         """How many directories in `parent` have a living owner; those taken with a prefix don't count."""
-        count = 0
-        for name in filter(_UNPREFIXED, names(parent)):
-            with suppress(FileNotFoundError, NotADirectoryError):
-                fd = os.open(f"{parent}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    # RACE: for these microseconds our shared lock makes a recoverer pass this
-                    # directory by (it comes again) or a starting owner make another one.
-                    # (test_alive_is_harmless)
-                    fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    count += 1
-                finally:
-                    os.close(fd)
-        return count
+        return sum(cls.owned(f"{parent}/{name}") for name in filter(_UNPREFIXED, names(parent)))
+
+    @staticmethod
+    def owned(path: str) -> bool:
+        """Whether a directory is there and has a living owner."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        try:
+            # RACE: for these microseconds our shared lock makes a recoverer pass this
+            # directory by (it comes again) or a starting owner make another one.
+            # (test_alive_is_harmless)
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
 
     @classmethod
     def _lock(cls, path: str) -> Self | None:

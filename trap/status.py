@@ -11,6 +11,7 @@ from trap import fsio
 from trap.audit import Account, tally
 from trap.config import Config
 from trap.ledger import Event, recent
+from trap.live import Live, read, together
 from trap.queue import Spool
 
 WINDOW = 60.0
@@ -57,10 +58,14 @@ class Status(msgspec.Struct):
     accept_rate: float
     """Messages accepted per second over the last minute."""
     spool: Room
+    sink: Live | None
+    """All sink processes together; nothing when none is running."""
+    sinks: list[Live]
+    """Each of them."""
 
 
 def collect(config: Config, spool: Spool) -> Status:
-    """Look at the spool and the log.
+    """Look at the spool, the log, and what the sinks tell of themselves.
 
     Raises:
         OSError: one of them can't be read.
@@ -80,6 +85,7 @@ def collect(config: Config, spool: Spool) -> Status:
         queues.append(
             QueueStatus(name, stats.waiting, stats.claimed, age, stats.workers, rate, bad[name], configured)
         )
+    sinks = read(config)
     space = fsio.space(config.paths.spool)
     room = Room(
         os.fspath(config.paths.spool),
@@ -100,6 +106,8 @@ def collect(config: Config, spool: Spool) -> Status:
         account.in_flight,
         accepted,
         room,
+        together(sinks),
+        sinks,
     )
 
 

@@ -13,6 +13,7 @@ from trap.audit import Account, Ends
 from trap.audit import audit as do_audit
 from trap.cli.base import App, command, pass_app
 from trap.cli.output import age, console, json_line, show, size, table
+from trap.cli.sinks import sinks
 from trap.status import Status, collect
 
 REASONS = 12
@@ -69,7 +70,13 @@ def _status(now: Status) -> Rows:
     so_far = table(
         ("so far", ">messages"), [("accepted", f"{now.accepted:,}"), *((a, f"{n:,}") for a, n in ends if n)]
     )
-    return Rows(queues, so_far, line, Text(f"accepting {now.accept_rate:g} messages a second"))
+    return Rows(
+        queues,
+        so_far,
+        line,
+        Text(f"accepting {now.accept_rate:g} messages a second"),
+        *sinks(now.sink, now.sinks),
+    )
 
 
 def _top(drops: dict[str, int]) -> list[tuple[str, int]]:
