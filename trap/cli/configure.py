@@ -11,7 +11,7 @@ import yaml
 
 from trap.cli.base import App, Group, pass_app
 from trap.cli.output import json_line
-from trap.config import Accept, Base, Config, Duration, Room, Size, Stage, Tagged, paths_below
+from trap.config import Accept, Base, Config, Duration, Room, Share, Size, Stage, Tagged, paths_below
 from trap.configfile import ConfigError, Source
 from trap.plugin import build, check_stages
 
@@ -81,7 +81,9 @@ def schema() -> None:
 
 def _plain(thing: object) -> object:
     if isinstance(thing, Duration):
-        return f"{thing:g}s"
+        return f"{thing:.12g}s"
+    if isinstance(thing, Share):
+        return f"{thing * 100:.12g}%"
     return int(thing) if isinstance(thing, Size) else str(thing)
 
 
@@ -89,6 +91,7 @@ _WRITTEN: dict[Any, dict[str, Any]] = {
     Duration: {"type": ["string", "number"], "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d|w)?$"},
     Size: {"type": ["string", "integer"]},
     Room: {"type": ["string", "integer"]},
+    Share: {"type": ["string", "number"], "pattern": r"^\d+(\.\d+)?\s*%$"},
     Path: {"type": "string"},
     str: {"type": "string"},
     int: {"type": "integer"},

@@ -172,6 +172,13 @@ def test_a_new_stage_is_ready_to_run(run: Run, home: Path) -> None:
     assert run("new-stage", "No Cats").code == os.EX_USAGE
 
 
+def test_what_config_show_prints_is_a_configuration_that_means_the_same(run: Run, home: Path) -> None:
+    shown = run("config", "show").out
+    (home / "spamtrap.yaml").write_text(shown)
+    assert run("config", "check").code == 0
+    assert run("config", "show").out == shown
+
+
 def test_config_check_and_schema(run: Run, home: Path) -> None:
     assert "queues: first, second" in run("config", "check").out
     schema = run("config", "schema").json
