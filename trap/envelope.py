@@ -92,7 +92,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def to_map(self) -> dict[str, Any]:
         """The envelope as the map that is stored in a job file; defaults are left out."""
-        built: dict[str, Any] = msgspec.to_builtins(self)
+        built: dict[str, Any] = msgspec.to_builtins(self, builtin_types=(bytes,))
         return built
 
     @classmethod

@@ -1,6 +1,6 @@
 """A job: one message on its way, and its file.
 
-The file is a msgpack stream of three objects, envelope (map), notes (map), message (bin). It is
+The file is a msgpack stream of three objects, envelope (map), notes (map), message (bin 32). It is
 never changed in place. Its name is `<time µs><random>.<attempt>`; what precedes the dot is the id.
 
     >>> job = Job.from_message(b"Subject: hi\\r\\n\\r\\nbody\\r\\n")
@@ -19,6 +19,7 @@ from typing import Any
 
 import mailparser
 import msgpack
+import msgspec
 
 from trap.envelope import Envelope, printable_all
 
@@ -26,6 +27,15 @@ ID_DIGITS = 16
 NAME = re.compile(r"([0-9]{16}[0-9a-f]{8})\.(0|[1-9][0-9]{0,3})")
 MAX_HEADER_BYTES = 1 << 20
 """Headers are searched no further than this, however long they are."""
+
+_BIN32, _SIZE, _NO_NOTES = b"\xc6", 4, b"\x80"
+"""msgpack's mark of bytes with a length of four bytes, written by hand to save a copy; an empty map."""
+_HEAD = 2048
+"""Bytes in which envelope and notes are looked for first; mostly they are there."""
+
+# Four times as fast as packing a map, but they know nothing of surrogate escapes.
+_pack_envelope = msgspec.msgpack.Encoder().encode
+_unpack_envelope = msgspec.msgpack.Decoder(Envelope).decode
 
 _FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*(.*(?:\r?\n[ \t].*)*)", re.MULTILINE)
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
@@ -133,26 +143,36 @@ class Job:
         Raises:
             CorruptJob: the bytes are not a job.
         """
-        unpacker = msgpack.Unpacker(
-            max_buffer_size=len(data) or 1, unicode_errors="surrogateescape", strict_map_key=False
-        )
-        unpacker.feed(data)
         try:
-            envelope, notes, message = (
-                unpacker.unpack(),
-                unpacker.unpack(),
-                unpacker.unpack(),
-            )
-            if not (isinstance(notes, dict) and isinstance(message, bytes) and unpacker.tell() == len(data)):
+            try:
+                middle, notes, start = _read_head(data[:_HEAD], len(data))
+            except msgpack.OutOfData:
+                middle, notes, start = _read_head(data, len(data))
+            end = start + 1 + _SIZE
+            size = int.from_bytes(data[start + 1 : end], "big")
+            if data[start : start + 1] != _BIN32 or size != len(data) - end or not isinstance(notes, dict):
                 raise CorruptJob(f"{job_id}: not envelope, notes, message")
-            return cls(job_id, Envelope.from_map(envelope), notes, message)
-        except (
-            ValueError,
-            msgpack.UnpackException,
-            TypeError,
-            RecursionError,
-        ) as error:
+            return cls(job_id, _read_envelope(data[:middle]), notes, data[end:])
+        except (ValueError, msgpack.UnpackException, TypeError, RecursionError) as error:
             raise CorruptJob(f"{job_id}: {error or type(error).__name__}") from error
+
+
+def _read_head(data: bytes, most: int) -> tuple[int, Any, int]:
+    """Where the envelope ends, the notes, and where they end."""
+    unpacker = msgpack.Unpacker(
+        max_buffer_size=most or 1, unicode_errors="surrogateescape", strict_map_key=False
+    )
+    unpacker.feed(data)
+    unpacker.skip()
+    return unpacker.tell(), unpacker.unpack(), unpacker.tell()
+
+
+def _read_envelope(packed: bytes) -> Envelope:
+    try:
+        return _unpack_envelope(packed)
+    except UnicodeDecodeError:  # a client's bytes
+        data = msgpack.unpackb(packed, unicode_errors="surrogateescape", strict_map_key=False)
+        return Envelope.from_map(data)
 
 
 def encode(envelope: Envelope, notes: Mapping[str, Any], message: bytes) -> list[bytes]:
@@ -162,8 +182,11 @@ def encode(envelope: Envelope, notes: Mapping[str, Any], message: bytes) -> list
 
 def encode_head(envelope: Envelope, notes: Mapping[str, Any], size: int) -> bytes:
     """All of a job file that precedes the message's own `size` bytes."""
-    # 0xc6 is msgpack's "bin 32": writing the header by hand saves a copy of the message.
-    return _pack(envelope.to_map()) + _pack(notes) + b"\xc6" + size.to_bytes(4, "big")
+    try:
+        head = _pack_envelope(envelope)
+    except UnicodeEncodeError:  # a client's bytes
+        head = _pack(envelope.to_map())
+    return head + (_pack(notes) if notes else _NO_NOTES) + _BIN32 + size.to_bytes(_SIZE, "big")
 
 
 def _pack(data: Mapping[str, Any]) -> bytes:

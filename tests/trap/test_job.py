@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trap.envelope import Envelope
+from trap.envelope import Envelope, Rcpt
 from trap.job import MAX_HEADER_BYTES, CorruptJob, Headers, Job, encode, id_time, new_id, split_name
 
 ID = "1700000000000000deadbeef"
@@ -50,6 +50,21 @@ def test_the_file_is_a_msgpack_stream_and_its_head_is_read_without_the_message()
     assert unpacker.unpack() == ENVELOPE.to_map()
     assert unpacker.unpack() == {"dedup": {"n": 1}}
     assert decoded(data).size == 100_000
+
+
+WIRE = st.binary(max_size=40).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
+
+
+@given(helo=WIRE, odd=WIRE, far=st.integers(0, 5000), message=st.binary(max_size=9))
+def test_what_a_client_said_is_read_byte_for_byte(helo, odd, far, message):
+    """Text that is not UTF-8 takes another way through the packer, a long head another through the reader."""
+    dialect = {"raw": [odd.encode("utf-8", "surrogateescape"), odd, 2**63, None]}
+    envelope = Envelope(helo=helo, errors=["x" * far], rcpts=[Rcpt(address=odd, tag="t")], dialect=dialect)
+    data = b"".join(encode(envelope, {}, message))
+    assert (decoded(data).envelope, decoded(data).message) == (envelope, message)
+    unpacker = msgpack.Unpacker(unicode_errors="surrogateescape")
+    unpacker.feed(data)
+    assert [*unpacker] == [envelope.to_map(), {}, message]
 
 
 @given(st.binary(max_size=300))
