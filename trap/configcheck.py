@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from graphlib import CycleError, TopologicalSorter
+from ipaddress import ip_network
 from pathlib import Path
 
 import cronsim
@@ -39,6 +40,7 @@ def mistakes(config: Config) -> Mistakes:
     yield from _wiring(config)
     yield from _turning_back(config)
     yield from _listeners(config)
+    yield from _networks(config)
     yield from _recipients(config)
     yield from _numbers(config)
     yield from _reaper(config)
@@ -117,6 +119,25 @@ def _listeners(config: Config) -> Mistakes:
         seen.add(place)
 
 
+def _networks(config: Config) -> Mistakes:
+    """Everything that should be a network is one."""
+    places: list[tuple[Where, str]] = [
+        (("listen", at, "proxy", nth), text)
+        for at, listener in enumerate(config.listen)
+        for nth, text in enumerate(listener.proxy)
+    ]
+    places += [(("smtp", "banner_delays", text), text) for text in config.smtp.banner_delays]
+    for where, text in places:
+        try:
+            ip_network(text)
+        except ValueError:
+            try:
+                meant = f" (did you mean {ip_network(text, strict=False)}?)"
+            except ValueError:
+                meant = "; write it like 192.0.2.0/24 or 2001:db8::/32"
+            yield where, f"{text!r} is not a network{meant}"
+
+
 def _recipients(config: Config) -> Mistakes:
     for domain in config.accept.domains:
         if not _DOMAIN.fullmatch(domain):
@@ -139,6 +160,7 @@ def _numbers(config: Config) -> Mistakes:
     bounds: list[tuple[Where, float, float]] = [
         (("smtp", "max_recipients"), config.smtp.max_recipients, 1),
         (("smtp", "max_size"), config.smtp.max_size, 1),
+        (("smtp", "processes"), config.smtp.processes, 1),
         (("smtp", "timeout"), config.smtp.timeout, _SHORTEST),
         (("reaper", "interval"), config.reaper.interval, 0.01),
         (("reaper", "max_count"), config.reaper.max_count, 0),

@@ -117,6 +117,8 @@ class _Binder:
         ):
             return [self.bind(entry, args[0], (*where, at)) for at, entry in enumerate(value)]
         choices = [word for one in (kind, *args) if get_origin(one) is Literal for word in get_args(one)]
+        if value is False and "off" in choices:  # YAML takes the bare word for a truth value
+            value = "off"
         if choices and value is not None and value not in choices:
             raise self.source.error(where, f"{value!r} is none of the choices" + nearest(value, choices))
         try:

@@ -43,7 +43,8 @@ def _make(path: Path, owner: tuple[int, int] | None) -> bytes:
     try:
         if owner:
             os.chown(new, *owner)
-        # RACE: two processes make one at once: the name is given to the first only, and both read that.
+        # RACE: two processes make one at once: the name is given to the first only, and both read that
+        # (test_processes_that_come_at_once_agree).
         fsio.link(new, str(path), sync=True)
     finally:
         fsio.unlink(new)

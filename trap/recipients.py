@@ -3,13 +3,25 @@
 The most precise word of the configuration wins: an address as written, then an address with
 wildcards, then a pattern, then the domain itself, then the nearest domain above it. Case never
 matters for the choice; what is recorded is what the client said.
+
+A server that knows everybody is no ordinary one, so a share of the addresses that only a domain, or
+nothing at all, speaks for can be refused. A keyed hash chooses them: always the same, by a choice
+that nobody foresees.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
+from trap import keys
 from trap.config import Config, Tagged
+
+REMEMBERED = 4096
+"""Addresses whose answer is kept at hand: a campaign names the same ones again and again."""
+MAX_REMEMBERED = 320
+"""Characters of such an address at most."""
 
 
 class Accepted(NamedTuple):
@@ -25,10 +37,11 @@ class Recipients:
     """Answers for one configuration.
 
     Args:
-        config: its accept and route parts are used.
+        config: its accept and route parts are used, and paths.state when a share is refused.
 
     Raises:
         ValueError: a pattern is no regular expression, or a route leads to no queue.
+        OSError: the secret that chooses the share can't be read or made.
     """
 
     def __init__(self, config: Config) -> None:
@@ -41,12 +54,15 @@ class Recipients:
         self._parents = {
             name.lower().lstrip("."): v.tag for name, v in accept.domains.items() if name.startswith(".")
         }
+        self._refused = int(accept.refuse_unknown * (1 << 64))
+        self._key = keys.key(config.paths.state, "unknown") if self._refused else b""
         self._first = config.first
         self._routes = []
         for route in config.route:
             if route.to not in config.queues:
                 raise ValueError(f"route: no queue {route.to!r}; there are {', '.join(config.queues)}")
             self._routes.append((_glob(route.rcpt), _glob(route.listener), route.to))
+        self._remembered = lru_cache(REMEMBERED)(self._decide)
 
     def lookup(self, address: str, listener: str) -> Accepted | None:
         """Decide about one recipient.
@@ -58,21 +74,30 @@ class Recipients:
         Returns:
             None when the trap does not accept it.
         """
+        # Nothing longer is remembered, or an attacker fills the memory with it.
+        return (self._remembered if len(address) <= MAX_REMEMBERED else self._decide)(address, listener)
+
+    def _decide(self, address: str, listener: str) -> Accepted | None:
         plain = normal(address)
-        tag = self._tag(plain)
+        tag = self._tag_by_name(plain)
         if tag is None:
-            return None
+            tag = self._tag_by_domain(plain)
+            if tag is None or (self._refused and self._is_refused(plain)):
+                return None
         for rcpt, name, queue in self._routes:
             if rcpt.fullmatch(plain) and name.fullmatch(listener.lower()):
                 return Accepted(tag, queue)
         return Accepted(tag, self._first)
 
-    def _tag(self, address: str) -> str | None:
+    def _tag_by_name(self, address: str) -> str | None:
         if (tag := self._addresses.get(address)) is not None:
             return tag
         for matcher, tag in self._matchers:
             if matcher.fullmatch(address):
                 return tag
+        return None
+
+    def _tag_by_domain(self, address: str) -> str | None:
         domain = address.rpartition("@")[2] if "@" in address else ""
         if (tag := self._domains.get(domain)) is not None:
             return tag
@@ -81,6 +106,14 @@ class Recipients:
             if (tag := self._parents.get(domain)) is not None:
                 return tag
         return "" if self._everything else None
+
+    def _is_refused(self, address: str) -> bool:
+        """Whether an address is in the share that is refused; the postmaster never is (RFC 5321, 4.5.1)."""
+        if address.partition("@")[0] == "postmaster":
+            return False
+        said = address.encode("utf-8", "surrogatepass")
+        chance = hashlib.blake2b(said, key=self._key, digest_size=8).digest()
+        return int.from_bytes(chance, "big") < self._refused
 
 
 def normal(address: str) -> str:

@@ -59,6 +59,10 @@ def test_an_empty_file_is_the_defaults():
         assert config.stage("dedup") == Stage()
 
 
+def test_off_is_a_word_where_it_is_a_choice():
+    assert parse("smtp: {auth: off}").smtp.auth == parse("smtp: {auth: 'off'}").smtp.auth == "off"
+
+
 def test_every_value_arrives_where_it_belongs(tmp_path):
     config = parse(
         """

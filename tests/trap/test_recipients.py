@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trap.config import Accept, Config, Route, Stage, Tagged
-from trap.recipients import Accepted, Recipients
+from trap.config import Accept, Config, Route, Share, Stage, Tagged, paths_below
+from trap.recipients import REMEMBERED, Accepted, Recipients
 
 
 def recipients(routes: list[Route] | None = None, **accept: dict[str, str]) -> Recipients:
@@ -94,6 +94,65 @@ def test_a_route_to_nowhere_is_an_error():
 def test_a_broken_pattern_is_an_error():
     with pytest.raises(ValueError, match=r"'\[' is not a regular expression"):
         recipients(patterns={"[": ""})
+
+
+def choosy(tmp_path, share="20%", **accept):
+    settings = {kind: {name: Tagged(tag=kind) for name in names} for kind, names in accept.items()}
+    return Recipients(
+        Config(
+            accept=Accept(**settings, refuse_unknown=Share(share)),
+            paths=paths_below(tmp_path),
+            pipeline=["dedup"],
+        )
+    )
+
+
+GUESSES = [f"guess{number}@trap.example" for number in range(2000)]
+
+
+def test_a_share_of_unknown_local_parts_is_refused_and_always_the_same(tmp_path):
+    known = choosy(tmp_path, domains=["trap.example"])
+    refused = {address for address in GUESSES if known.lookup(address, "mx") is None}
+    assert 300 < len(refused) < 500
+    again = choosy(tmp_path, domains=["trap.example"])
+    assert refused == {address for address in GUESSES if again.lookup(address.upper(), "other") is None}
+    assert {tag(again, address) for address in GUESSES} == {None, "domains"}
+
+
+def test_another_trap_refuses_others(tmp_path):
+    ours, theirs = (choosy(tmp_path / name, domains=["trap.example"]) for name in ("a", "b"))
+    assert [tag(ours, address) for address in GUESSES] != [tag(theirs, address) for address in GUESSES]
+
+
+def test_who_is_known_by_address_or_pattern_is_never_refused(tmp_path):
+    known = choosy(
+        tmp_path, "100%", domains=["trap.example"], addresses=["bob@trap.example", "old-*@trap.example"]
+    )
+    assert tag(known, "Bob@trap.example") == "addresses"
+    assert tag(known, "old-ann@trap.example") == "addresses"
+    assert tag(known, "ann@trap.example") is None
+    assert tag(choosy(tmp_path, "100%", patterns=[r"an+@trap\.example"]), "ann@trap.example") == "patterns"
+
+
+def test_the_postmaster_is_always_there(tmp_path):
+    known = choosy(tmp_path, "100%")
+    assert [tag(known, name) for name in ("Postmaster", "postmaster@trap.example")] == ["", ""]
+    assert tag(known, "postmasters@trap.example") is None
+
+
+def test_no_secret_is_made_when_nobody_is_refused(tmp_path):
+    assert choosy(tmp_path, "0%").lookup("x@y.example", "mx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_so_many_answers_are_kept_at_hand_and_none_of_endless_names():
+    known = recipients()
+    for number in range(REMEMBERED * 2):
+        known.lookup(f"{number}@trap.example", "mx")
+    assert known._remembered.cache_info().currsize == REMEMBERED
+    looked_up = known._remembered.cache_info().misses
+    assert known.lookup("x" * 100_000, "mx")
+    assert known._remembered.cache_info().misses == looked_up
 
 
 @given(st.text(max_size=300), st.text(max_size=40))
