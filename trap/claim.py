@@ -151,7 +151,8 @@ class Claim:
         spool.log.passed(self.id, queue.name, to, took, event)
         for target in branches:
             fsio.link(self.path, target, sync=spool.sync)
-        self._move(last)
+        # The new file has no name but ours: nobody can have put it where it goes.
+        self._move(last, alone=notes is not None and not branches)
 
     def drop(self, reason: str, took: float = 0.0, notes: Mapping[str, Any] | None = None) -> None:
         """End the job by a stage's verdict: log, then unlink."""
@@ -208,10 +209,11 @@ class Claim:
         queue.spool.log.bad(self.id, queue.name, reason, attempt)
         self._move(f"{queue.bad}/{self.id}.{attempt}")
 
-    def _move(self, target: str) -> None:
+    def _move(self, target: str, *, alone: bool = False) -> None:
         fsio.rename(self.path, target)
-        # After a fan-out both names may be one file's; then rename does nothing, says POSIX.
-        fsio.unlink(self.path)
+        if not alone:
+            # After a fan-out both names may be one file's; then rename does nothing, says POSIX.
+            fsio.unlink(self.path)
         self.consumer.held.discard(self.id)
 
     def _end(self) -> None:
