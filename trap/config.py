@@ -171,6 +171,8 @@ class Smtp(Base, frozen=True):
     """Time between a connection and the banner."""
     banner_delays: dict[str, Duration] = {}
     """The same for networks; the most precise one counts."""
+    processes: int = 1
+    """Sink processes that share the ports; each has limits of its own."""
 
 
 class Limits(Base, frozen=True):
@@ -288,13 +290,23 @@ class Paths(Base, frozen=True):
         return self.state / "maillog"
 
 
+WhenFull = Literal["tempfail", "shed", "accept-and-drop"]
+"""What becomes of mail when there is no room for it."""
+
+
 class SpoolSettings(Base, frozen=True):
     """The spool."""
 
     fsync: bool = False
     """Sync every file and directory before 250 is said; for a spool on a disk."""
     reserve: Room = Room("5%")
-    """The sink answers 452 when less than this is free, so that workers can go on."""
+    """There is no room for mail when less than this is free, so that workers can go on."""
+    max_waiting: int = 0
+    """Nor when more jobs than this wait in the queue that mail begins in; 0: no limit."""
+    when_full: dict[str, WhenFull] = msgspec.field(default_factory=lambda: {"default": "tempfail"})
+    """What is done when there is no room, by tag of the recipient; one word stands for all of them."""
+    spill_above: Size = Size("64kB")
+    """Larger messages are written into the spool as they come."""
 
 
 class Stage(Base, frozen=True):

@@ -42,6 +42,7 @@ def mistakes(config: Config) -> Mistakes:
     yield from _listeners(config)
     yield from _networks(config)
     yield from _recipients(config)
+    yield from _when_full(config)
     yield from _numbers(config)
     yield from _reaper(config)
     yield from _stress(config)
@@ -155,6 +156,19 @@ def _recipients(config: Config) -> Mistakes:
             yield ("route", at, "to"), f"no queue {entry.to!r}" + nearest(entry.to, config.queues)
 
 
+def _when_full(config: Config) -> Mistakes:
+    """Every tag that has a choice of its own is some recipient's."""
+    accept = config.accept
+    kinds = (accept.domains, accept.addresses, accept.patterns)
+    tags = {tagged.tag for kind in kinds for tagged in kind.values()} - {""}
+    for tag in config.spool.when_full:
+        if tag not in {*tags, "default"}:
+            yield (
+                ("spool", "when_full", tag),
+                f"no recipient has the tag {tag!r}" + nearest(tag, {*tags, "default"}),
+            )
+
+
 def _numbers(config: Config) -> Mistakes:
     """Numbers lie where they make sense."""
     bounds: list[tuple[Where, float, float]] = [
@@ -166,6 +180,7 @@ def _numbers(config: Config) -> Mistakes:
         (("reaper", "max_count"), config.reaper.max_count, 0),
         (("maillog", "rotate"), config.maillog.rotate, 4096),
         (("maillog", "keep"), config.maillog.keep, 0),
+        (("spool", "max_waiting"), config.spool.max_waiting, 0),
         *((("limits", key), getattr(config.limits, key), 0) for key in _COUNTS),
     ]
     for where, number, least in bounds:

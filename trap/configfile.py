@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 import yaml
 
-from trap.config import Base, Config, Duration, Room, Share, Size, Stage, Tagged, default_paths
+from trap.config import Base, Config, Duration, Room, Share, Size, Stage, Tagged, WhenFull, default_paths
 from trap.configcheck import Where, mistakes, nearest
 
 _OWN_TYPES: dict[type, tuple[type, ...]] = {
@@ -107,6 +107,8 @@ class _Binder:
         if origin is dict and isinstance(value, list) and args[1] is Tagged:
             # a bare list of domains or addresses, none tagged
             value = dict.fromkeys(self.bind(value, list[str], where))
+        if kind == dict[str, WhenFull] and isinstance(value, str):
+            value = {"default": value}  # one word for all tags
         if origin is dict and isinstance(value, dict):
             return {key: self.bind(entry, args[1], (*where, key)) for key, entry in value.items()}
         if (

@@ -19,7 +19,6 @@ recoverer sweeps it if the writer is killed.
 
 import errno
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 
 from trap import fsio
@@ -56,7 +55,7 @@ class Draft:
         self._fd = fsio.create(path)
         os.lseek(self._fd, room, os.SEEK_SET)
 
-    def write(self, pieces: Sequence[bytes]) -> None:
+    def write(self, pieces: fsio.Pieces) -> None:
         """Add to the message.
 
         Raises:
@@ -71,14 +70,14 @@ class Draft:
         self.size += sum(map(len, pieces))
 
     def finish(self, head: bytes, *, sync: bool = False) -> None:
-        """Write what precedes the message, and close the file: it is a job's file now.
+        """Write what precedes the message: it is a job's file now, once it has the name of one.
 
         Args:
             head: as made by trap.job.encode_head for a message of this size.
             sync: fsync the file before returning.
 
         Raises:
-            OSError: it is not one.
+            OSError: it is not one; it may be tried again.
         """
         if len(head) + _OVERHEAD > self._room:
             wide = self.copy(-(-(len(head) + _OVERHEAD) // _PAGE) * _PAGE)
@@ -90,7 +89,6 @@ class Draft:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
         if sync:
             os.fsync(self._fd)
-        self._close()
 
     def copy(self, room: int = ROOM) -> "Draft":
         """A second draft of the same message, copied inside the kernel.
@@ -111,12 +109,13 @@ class Draft:
         return twin
 
     def abandon(self) -> None:
-        """The message will not come; nothing is left of it. May be called again, and after `finish`."""
-        self._close()
+        """The message is not wanted: nothing is left of it. May be called again; a job stays."""
+        self.close()
         with suppress(OSError):  # the recoverer sweeps it once this process is gone
             fsio.unlink(self.path)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the file; may be called again."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             with suppress(OSError):

@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
+Pieces = Sequence[bytes | bytearray]
+"""What is written one after the other."""
 _IOV_MAX = 1024
 
 
@@ -50,7 +52,7 @@ def create(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
-def write(path: str, pieces: Sequence[bytes], *, sync: bool = False) -> None:
+def write(path: str, pieces: Pieces, *, sync: bool = False) -> None:
     """Write a new file whole or not at all: on any error what was written is removed.
 
     Args:
@@ -71,7 +73,7 @@ def write(path: str, pieces: Sequence[bytes], *, sync: bool = False) -> None:
         raise
 
 
-def write_all(fd: int, pieces: Sequence[bytes]) -> None:
+def write_all(fd: int, pieces: Pieces) -> None:
     """Write all pieces to an open file; the kernel takes at most 1,024 at once (IOV_MAX)."""
     for at in range(0, len(pieces), _IOV_MAX):
         batch = pieces[at : at + _IOV_MAX]
@@ -133,6 +135,15 @@ def make_directory(path: str | Path) -> None:
 def names(directory: str) -> list[str]:
     """Names in a directory, unsorted."""
     return os.listdir(directory)
+
+
+def entries(directory: str) -> int:
+    """How many names are in a directory of a tmpfs, without listing it.
+
+    There a directory's size is 20 bytes a name, with two for itself and its parent (BOGO_DIRENT_SIZE
+    in Linux's mm/shmem.c).
+    """
+    return os.stat(directory).st_size // 20 - 2
 
 
 def is_tmpfs(path: str | Path) -> bool:

@@ -2,7 +2,7 @@
 
 A queue is a directory, a job is a file, and `ls` shows the state. A queue in the life of a message:
 
-    >>> import tempfile; from pathlib import Path
+    >>> import tempfile; from pathlib import Path; from trap.envelope import Envelope
     >>> home = tempfile.TemporaryDirectory(); base = Path(home.name)
     >>> spool = Spool(base / "spool", MailLog(base / "log"), ["dedup", "archive"])
     >>> job_id = spool.put("dedup", Envelope(), b"Subject: hello\\r\\n\\r\\n")
@@ -43,21 +43,17 @@ ends a name is logged first and done second, so a crash between the two leaves t
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from trap import fsio
 from trap.claim import BAD, Claim, Consumer
 from trap.config import Config
-from trap.draft import Draft
-from trap.envelope import Envelope
-from trap.job import encode_head, id_time, new_id, split_name
+from trap.job import id_time, split_name
 from trap.maillog import MailLog
-
-T = TypeVar("T")
+from trap.writer import Writer
 
 
 class Stats(NamedTuple):
@@ -70,7 +66,7 @@ class Stats(NamedTuple):
     workers: int
 
 
-class Spool:
+class Spool(Writer):
     """All queues below one directory, and the log that accounts for them.
 
     Args:
@@ -85,16 +81,13 @@ class Spool:
     """
 
     def __init__(self, root: Path, log: MailLog, queues: Iterable[str], *, sync: bool = False) -> None:
-        self.root = root
-        self.log = log
-        self.sync = sync
-        self._tmp = f"{root}/tmp"
-        fsio.make_directory(self._tmp)
+        super().__init__(root, log, sync=sync)
         self.configured = list(queues)
         bad = fsio.names(f"{root}/{BAD}") if os.path.isdir(f"{root}/{BAD}") else []
         left = [name for name in fsio.names(str(root)) if os.path.isdir(f"{root}/{name}/new")]
         left = sorted(left + [name for name in bad if os.path.isdir(f"{root}/{BAD}/{name}")])
         self._queues = {name: Queue(self, name) for name in dict.fromkeys([*self.configured, *left])}
+        self._new = {name: queue.new for name, queue in self._queues.items()}
 
     @classmethod
     def open(cls, config: Config) -> "Spool":
@@ -120,95 +113,10 @@ class Spool:
     def __iter__(self) -> Iterator[str]:
         return iter(self._queues)
 
-    @cached_property
-    def _writer(self) -> fsio.Lease:
-        return fsio.Lease.take(self._tmp)
-
-    def draft(self) -> Draft:
-        """Begin to take in a large message; `put` makes a job of it.
-
-        Raises:
-            OSError: no room, or no file may be opened any more.
-        """
-        return self._in_place(lambda: Draft(f"{self._writer.path}/{new_id()}"))
-
-    def put(
-        self,
-        queue: str,
-        envelope: Envelope,
-        message: bytes | Sequence[bytes] | Draft,
-        notes: Mapping[str, Any] | None = None,
-    ) -> str:
-        """Take a message in. When this returns, it is in the queue and in the log.
-
-        Args:
-            queue: its name.
-            envelope: what is known of the message.
-            message: whole, or in pieces, which are written one after the other and never joined; or a
-                draft, which ends here: whether it becomes a job or not, it is gone.
-            notes: what is known of the message already.
-
-        Returns:
-            The job's id.
-
-        Raises:
-            OSError: it is not in the queue (ENOSPC: no bytes or no inodes left), or the log could
-                not be written: do not acknowledge it.
-        """
-        job_id = new_id()
-        path = f"{self._queues[queue].new}/{job_id}.0"
-        if isinstance(message, Draft):
-            size = message.size
-            self._finish(message, path, encode_head(envelope, notes or {}, size))
-        else:
-            pieces = (message,) if isinstance(message, bytes) else message
-            size = sum(map(len, pieces))
-            self.replace(path, (encode_head(envelope, notes or {}, size), *pieces))
-        try:
-            self.log.accepted(job_id, queue, envelope, size)
-        except OSError:
-            # It will not be acknowledged, so the client sends it again. Where a worker has it
-            # already, there will be two.
-            fsio.unlink(path)
-            raise
-        return job_id
-
-    def _finish(self, draft: Draft, path: str, head: bytes) -> None:
-        try:
-            draft.finish(head, sync=self.sync)
-            self._in_place(lambda: fsio.rename(draft.path, path, sync=self.sync))
-        except OSError:
-            draft.abandon()
-            raise
-
-    def replace(self, path: str, pieces: Sequence[bytes]) -> None:
-        """Put a file at `path`, new or in place of the old, whole or not at all.
-
-        Raises:
-            OSError: it is not there.
-        """
-        self._in_place(lambda: self._replace(path, pieces))
-
-    def _in_place(self, act: Callable[[], T]) -> T:
-        """Do something in the spool; where somebody removed it, or our place in it, make them again, once."""
-        try:
-            return act()
-        except FileNotFoundError:
-            self._writer.release()
-            del self._writer
-            fsio.make_directory(self._tmp)
-            for queue in self._queues.values():
-                queue.make()
-            return act()
-
-    def _replace(self, path: str, pieces: Sequence[bytes]) -> None:
-        tmp = f"{self._writer.path}/{path.rpartition('/')[2]}"
-        fsio.write(tmp, pieces, sync=self.sync)
-        try:
-            fsio.rename(tmp, path, sync=self.sync)
-        except OSError:
-            fsio.unlink(tmp)
-            raise
+    def make(self) -> None:
+        """Make the directories of all queues where they are not there."""
+        for queue in self._queues.values():
+            queue.make()
 
     def recover(self) -> int:
         """Undo what dead processes left: return their claims, sweep their half-written files.
@@ -236,12 +144,6 @@ class Spool:
                 for entry in sorted(fsio.names(f"{self.root}/{BAD}/{name}")):
                     if split := split_name(entry):
                         yield name, *split
-
-    def close(self) -> None:
-        """Give up the place for half-written files."""
-        if "_writer" in self.__dict__:
-            self._writer.release()
-            del self._writer
 
 
 class Queue:

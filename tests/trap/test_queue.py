@@ -342,7 +342,7 @@ def test_the_kernel_returns_the_jobs_of_a_killed_worker(spool):
 
 def test_recover_sweeps_what_was_half_written(spool):
     def die_writing() -> None:
-        os.close(os.open(f"{spool._writer.path}/half", os.O_CREAT | os.O_WRONLY))
+        os.close(os.open(f"{spool._lease.path}/half", os.O_CREAT | os.O_WRONLY))
         die()
 
     assert in_child(die_writing) == -signal.SIGKILL
