@@ -77,6 +77,7 @@ class Face:
         self.no_address = fixed(words.no_address)
         self.mail_first = fixed(words.mail_first)
         self.rcpt_first = fixed(words.rcpt_first)
+        self.no_valid_recipients = fixed(words.no_valid_recipients)
         self.no_such_user = echoing(words.no_such_user)
         self.too_many_recipients = fixed(words.too_many_recipients)
         self.declared_too_large = fixed(words.declared_too_large)

@@ -50,6 +50,8 @@ class Words(NamedTuple):
     no_address: str = "501 5.1.3 No address"
     mail_first: str = "503 5.5.1 MAIL first"
     rcpt_first: str = "503 5.5.1 RCPT first"
+    no_valid_recipients: str = "503 5.5.1 RCPT first"
+    """To DATA after nothing but refused recipients."""
     no_such_user: str = "550 5.1.1 No such user here"
     too_many_recipients: str = "452 4.5.3 Too many recipients"
     declared_too_large: str = "552 5.3.4 Message is larger than {max} bytes"
@@ -125,6 +127,7 @@ POSTFIX = PLAIN._replace(
     no_address="501 5.1.3 Bad recipient address syntax",
     mail_first="503 5.5.1 Error: need MAIL command",
     rcpt_first="503 5.5.1 Error: need RCPT command",
+    no_valid_recipients="554 5.5.1 Error: no valid recipients",
     no_such_user="550 5.1.1 <{said}>: Recipient address rejected: User unknown in local recipient table",
     too_many_recipients="452 4.5.3 Error: too many recipients",
     declared_too_large="552 5.3.4 Message size exceeds fixed limit",
@@ -182,6 +185,10 @@ EXIM = PLAIN._replace(
     no_address='501 <>: missing or malformed local part (expected word or "<")',
     mail_first="503 sender not yet given",
     rcpt_first="503 valid RCPT command must precede DATA",
+    no_valid_recipients=(
+        "503-All RCPT commands were rejected with this error:\n503-550 Unrouteable address\n"
+        "503 valid RCPT command must precede DATA"
+    ),
     no_such_user="550 Unrouteable address",
     too_many_recipients="452 too many recipients",
     declared_too_large="552 Message size exceeds maximum permitted",
@@ -245,6 +252,7 @@ SENDMAIL = PLAIN._replace(
     no_address="501 5.0.0 Missing recipient",
     mail_first="503 5.0.0 Need MAIL command",
     rcpt_first="503 5.0.0 Need RCPT (recipient)",
+    no_valid_recipients="503 5.0.0 Need RCPT (recipient)",
     no_such_user="550 5.1.1 <{said}>... User unknown",
     declared_too_large="552 5.3.4 Message size exceeds fixed maximum message size ({max})",
     too_large="552 5.2.3 Message exceeds maximum fixed size ({max})",
@@ -308,6 +316,7 @@ EXCHANGE = PLAIN._replace(
     no_address="501 5.1.3 Invalid address",
     mail_first="503 5.5.2 Need mail command",
     rcpt_first="503 5.5.2 Need rcpt command",
+    no_valid_recipients="503 5.5.2 Need rcpt command",
     no_such_user="550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup",
     declared_too_large="552 5.3.4 Message size exceeds fixed maximum message size",
     too_large="552 5.3.4 Message size exceeds fixed maximum message size",
@@ -356,6 +365,7 @@ QMAIL = PLAIN._replace(
     no_address="555 syntax error (#5.5.4)",
     mail_first="503 MAIL first (#5.5.1)",
     rcpt_first="503 RCPT first (#5.5.1)",
+    no_valid_recipients="503 RCPT first (#5.5.1)",
     no_such_user="550 sorry, no mailbox here by that name. (#5.1.1)",
     too_many_recipients="452 too many recipients (#4.5.3)",
     declared_too_large="552 sorry, that message size exceeds my databytes limit (#5.3.4)",

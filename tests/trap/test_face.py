@@ -30,9 +30,9 @@ def replies(shown, said=""):
     """Every reply of a face, those that repeat something with `said` in them."""
     constant = (
         "data_go rset noop expn help quit line_too_long mail_syntax rcpt_syntax no_address mail_first "
-        "rcpt_first too_many_recipients declared_too_large too_large no_room not_offered starttls_ready "
-        "starttls_not_now starttls_argument bdat_syntax bdat_begun auth_ok auth_failed "
-        "auth_syntax auth_aborted"
+        "rcpt_first no_valid_recipients too_many_recipients declared_too_large too_large no_room "
+        "not_offered starttls_ready starttls_not_now starttls_argument bdat_syntax bdat_begun "
+        "auth_ok auth_failed auth_syntax auth_aborted"
     )
     yield from (getattr(shown, name)() for name in constant.split())
     for name in ("mail_ok", "rcpt_ok", "vrfy", "unknown_verb", "no_such_user", "auth_unknown", "banner"):

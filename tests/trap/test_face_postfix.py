@@ -1,0 +1,186 @@
+"""The Postfix face beside a real Postfix, on loopback and with a directory of its own."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import eventually, free_port, need
+from trap.config import Config, Size, Smtp
+from trap.face import Face
+from trap.job import new_id
+
+MAIN = """
+compatibility_level = 3.6
+queue_directory = {0}/queue
+data_directory = {0}/data
+maillog_file = {0}/log
+maillog_file_prefixes = {0}
+myhostname = mx.trap.example
+mydestination = trap.example
+mynetworks = 192.0.2.1
+local_recipient_maps = inline:{{ alice=x bob=x }}
+alias_maps =
+inet_interfaces = loopback-only
+inet_protocols = ipv4
+smtpd_banner = $myhostname ESMTP $mail_name
+smtpd_error_sleep_time = 0
+smtpd_hard_error_limit = {errors}
+smtpd_recipient_limit = 1
+smtpd_timeout = {timeout}
+message_size_limit = 1000
+default_transport = discard
+local_transport = discard
+"""
+MASTER = """
+127.0.0.1:{port} inet n - n - - smtpd
+postlog unix-dgram n - n - 1 postlogd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+anvil unix - - n - 1 anvil
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+proxymap unix - - n - - proxymap
+discard unix - - n - - discard
+"""
+ERRORS = 30
+FACE = Face(Config(smtp=Smtp(hostname="mx.trap.example", face="postfix", max_size=Size(1000))))
+
+
+@pytest.fixture(scope="module")
+def postfix() -> Iterator[int]:
+    """The port of a Postfix of our own."""
+    program = need("postfix")
+    if os.geteuid():
+        pytest.skip("only root can start Postfix")
+    # Not below tmp_path, which is closed to the user that Postfix becomes.
+    directory = Path(tempfile.mkdtemp(prefix="spamtrap-postfix-"))
+    port = free_port()
+    try:
+        directory.chmod(0o755)
+        for name in ("etc", "queue", "data"):
+            (directory / name).mkdir()
+        shutil.chown(directory / "data", "postfix")
+        (directory / "etc/main.cf").write_text(MAIN.format(directory, errors=ERRORS, timeout="3s"))
+        (directory / "etc/master.cf").write_text(MASTER.format(port=port))
+        command = [program, "-c", str(directory / "etc")]
+        subprocess.run([*command, "start"], check=True, capture_output=True, timeout=60)
+        try:
+            eventually(lambda: Talk(port).close() is None, what="Postfix listens")
+            yield port
+        finally:
+            subprocess.run([*command, "stop"], check=True, capture_output=True, timeout=60)
+    finally:
+        shutil.rmtree(directory)
+
+
+class Talk:
+    """One connection to it."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self._file = self._socket.makefile("rb")
+        self.banner = self.hear()
+
+    def hear(self) -> bytes:
+        """One reply, whole."""
+        lines = [self._file.readline()]
+        while lines[-1][3:4] == b"-":
+            lines.append(self._file.readline())
+        return b"".join(lines)
+
+    def say(self, line: bytes) -> bytes:
+        self._socket.sendall(line + b"\r\n")
+        return self.hear()
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+
+@pytest.fixture
+def talk(postfix: int) -> Iterator[Talk]:
+    talk = Talk(postfix)
+    yield talk
+    talk.close()
+
+
+def test_it_greets_as_we_do(talk):
+    assert talk.banner == FACE.banner()
+    assert talk.say(b"HELO client.example") == FACE.helo("client.example", "127.0.0.1")
+
+
+def test_what_we_offer_is_what_it_offers_in_its_order(talk):
+    theirs = talk.say(b"EHLO client.example").replace(b"250 ", b"250-").splitlines()
+    ours = FACE.ehlo("client.example", "127.0.0.1", starttls=False).replace(b"250 ", b"250-").splitlines()
+    assert [line for line in theirs if line in ours] == ours
+
+
+def test_it_answers_every_command_as_we_do(talk):
+    alice, nobody = "alice@trap.example", "nobody@trap.example"
+    for said, reply in [
+        ("HELO client.example", FACE.helo("client.example", "127.0.0.1")),
+        ("RCPT TO:<alice@trap.example>", FACE.mail_first()),
+        ("DATA", FACE.rcpt_first()),
+        ("BDAT 3 LAST\r\nx", FACE.rcpt_first()),
+        ("MAIL", FACE.mail_syntax()),
+        ("MAIL FROMAGE", FACE.mail_syntax()),
+        ("MAIL FROM:<a@example.com> SIZE=1001", FACE.declared_too_large()),
+        ("RSET", FACE.rset()),
+        ("NOOP", FACE.noop()),
+        ("NOOP whatever", FACE.noop()),
+        (f"VRFY {alice}", FACE.vrfy(alice)),
+        ("EXPN list", FACE.expn()),
+        ("HELP", FACE.help()),
+        ("FOO", FACE.unknown_verb("FOO")),
+        ("LHLO client.example", FACE.wrong_protocol(False)),
+        ("AUTH PLAIN AGEAYg==", FACE.not_offered()),
+        ("MAIL FROM:<a@example.com>", FACE.mail_ok("a@example.com")),
+        ("RCPT", FACE.rcpt_syntax()),
+        ("RCPT TO:<>", FACE.no_address()),
+        (f"RCPT TO:<{nobody}>", FACE.no_such_user(nobody)),
+        ("DATA", FACE.no_valid_recipients()),
+        (f"RCPT TO:<{alice}>", FACE.rcpt_ok(alice)),
+        ("RCPT TO:<bob@trap.example>", FACE.too_many_recipients()),
+        ("BDAT 4\r\nhi", FACE.bdat_ok(4)),
+        ("RSET", FACE.rset()),
+        ("MAIL FROM:<a@example.com>", FACE.mail_ok("a@example.com")),
+        (f"RCPT TO:<{alice}>", FACE.rcpt_ok(alice)),
+        ("DATA", FACE.data_go()),
+        ("x" * 500 + "\r\n" + "x" * 600 + "\r\n.", FACE.too_large()),
+        ("QUIT", FACE.quit()),
+    ]:
+        assert talk.say(said.encode()) == reply, said
+    assert talk.hear() == b""
+
+
+def test_chunks_are_not_followed_by_data(talk):
+    for said in (b"EHLO x", b"MAIL FROM:<a@example.com>", b"RCPT TO:<alice@trap.example>"):
+        talk.say(said)
+    assert talk.say(b"BDAT 3\r\nx") == FACE.bdat_ok(3)
+    assert talk.say(b"DATA") == FACE.bdat_begun()
+    assert talk.say(b"BDAT many") == FACE.bdat_syntax()
+
+
+def test_its_queue_ids_look_like_ours(talk):
+    for said in (b"EHLO x", b"MAIL FROM:<a@example.com>", b"RCPT TO:<alice@trap.example>", b"DATA"):
+        talk.say(said)
+    shape = rb"250 2\.0\.0 Ok: queued as [0-9A-F]{9,13}\r\n"
+    assert re.fullmatch(shape, talk.say(b"x\r\n."))
+    assert re.fullmatch(shape, FACE.queued(new_id()))
+
+
+def test_it_hangs_up_as_we_do(postfix, talk):
+    assert talk.hear() == FACE.hang_up(421, "timeout")
+    again = Talk(postfix)
+    replies = [again.say(b"FOO") for _ in range(ERRORS)]
+    assert replies[-1] == FACE.hang_up(421, "errors") or again.say(b"FOO") == FACE.hang_up(421, "errors")
+    again.close()
