@@ -120,7 +120,7 @@ class Intake:
         self._config = config
         self._spool = spool
         self._syncer = Syncer(spool) if spool.sync else None
-        self.shortage = Shortage(config, self._here)
+        self.shortage = Shortage(config, spool.root, lambda: self._here)
 
     @cached_property
     def _here(self) -> Spool:

@@ -10,13 +10,14 @@ keeps nothing. Without a mail log nothing may end, so then it is `tempfail` for 
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from trap import fsio
 from trap.claim import Consumer
 from trap.config import Config
-from trap.queue import Spool
+from trap.queue import Queue, Spool
 
 TEMPFAIL, SHED, DROP = "tempfail", "shed", "accept-and-drop"
 FULL = "full"
@@ -58,8 +59,9 @@ class Shortage:
     """The state of one spool.
 
     Args:
-        config: paths and spool are used.
-        spool: the spool.
+        config: pipeline, route, paths and spool are used.
+        root: the spool's directory.
+        spool: opens the spool, to shed from; asked only where something is to be shed.
 
     Attributes:
         first: the queues in which mail begins.
@@ -67,22 +69,22 @@ class Shortage:
             messages dropped (accept-and-drop).
     """
 
-    def __init__(self, config: Config, spool: Spool) -> None:
+    def __init__(self, config: Config, root: Path, spool: Callable[[], Spool]) -> None:
         self.first = list(dict.fromkeys([config.first, *(route.to for route in config.route)]))
         self.counts: Counter[str] = Counter()
         self._settings = config.spool
         self._log = config.paths.maillog
-        self._spool = spool
+        self._root = root
         self._default = config.spool.when_full.get("default", TEMPFAIL)
         self._state = State()
         self._looked = 0.0
-        self._depths = {name: _Depth(f"{spool.root}/{name}/new") for name in self.first}
+        self._depths = {name: _Depth(f"{root}/{name}/new") for name in self.first}
         self._told = 0.0
         self._told_counts: Counter[str] = Counter()
         self._shedders: dict[str, _Shedder] = {}
         if SHED in config.spool.when_full.values():
             # Now: when the last inode is gone, none must be needed to shed.
-            self._shedders = {name: _Shedder(spool, name) for name in self.first}
+            self._shedders = {name: _Shedder(spool()[name]) for name in self.first}
 
     @property
     def state(self) -> State:
@@ -155,7 +157,7 @@ class Shortage:
 
     def _look(self) -> State:
         try:
-            space = fsio.space(self._spool.root)
+            space = fsio.space(self._root)
             crowded = [
                 name for name, depth in self._depths.items() if self._most and depth.count() >= self._most
             ]
@@ -209,8 +211,8 @@ class _Depth:
 class _Shedder:
     """Throws away the oldest waiting jobs of one queue."""
 
-    def __init__(self, spool: Spool, name: str) -> None:
-        self._queue = spool[name]
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
         self._consumer = self._take()
         self._names: list[str] = []
 
