@@ -15,6 +15,7 @@ A dialogue (tests/dialogs/*.txt) opens with settings in YAML and `---`. Then, a 
 import asyncio
 import re
 import ssl
+import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,9 +27,18 @@ import yaml
 
 from trap.config import Config, paths_below
 from trap.configfile import parse
+from trap.door import Door
+from trap.draft import Draft
 from trap.envelope import Envelope
+from trap.face import Face
 from trap.intake import Intake
-from trap.smtp import Door, Wire
+from trap.job import Job, encode_head
+from trap.limits import Gate
+from trap.networks import Delay, Networks
+from trap.patrol import Patrol
+from trap.smtp import Wire
+from trap.stress import Stress
+from trap.writer import Item, Message
 
 PATIENCE = 10.0
 
@@ -47,12 +57,26 @@ class MemorySpool:
         self.sync = False
         self.stored: list[Stored] = []
         self.fail: dict[str, OSError] = {}
+        self.drafts: list[Draft] = []
 
-    def put(self, queue: str, envelope: Envelope, message: bytes) -> str:
+    def put(
+        self, queue: str, envelope: Envelope, message: Message, notes: object = None, copy: bool = False
+    ) -> str:
         if queue in self.fail:
             raise self.fail[queue]
-        self.stored.append(Stored(queue, envelope, message))
+        if isinstance(message, Draft):
+            message.finish(encode_head(envelope, {}, message.size))
+            message = Job.decode("1", Path(message.path).read_bytes()).message
+        self.stored.append(
+            Stored(queue, envelope, message if isinstance(message, bytes) else b"".join(message))
+        )
         return f"id{len(self.stored)}"
+
+    def put_all(self, items: list[Item]) -> list[str | OSError]:
+        return [self.put(*item) for item in items]
+
+    def draft(self, make: Callable[[str], Draft]) -> Draft:
+        return make(tempfile.mktemp())
 
 
 class Inside(NamedTuple):
@@ -65,8 +89,11 @@ class Inside(NamedTuple):
 
 
 def settings(text: str = "") -> Config:
-    config = parse("pipeline: [first]\nstages: {other: }\nspool: {reserve: 0}\n" + text)
-    return msgspec.structs.replace(config, paths=paths_below(Path("/nonexistent")))  # the spool is in memory
+    """Settings for a sink that speaks plainly, unless they say otherwise."""
+    given = yaml.safe_load(text) or {}
+    given["smtp"] = {"face": "plain"} | given.get("smtp", {})
+    start = "pipeline: [first]\nstages: {other: }\nspool: {reserve: 0}\n"
+    return parse(start + yaml.safe_dump(given))
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -81,6 +108,30 @@ async def until(check: Callable[[], object]) -> None:
         await asyncio.sleep(0.002)
 
 
+def door_of(
+    config: Config,
+    spool: MemorySpool,
+    *,
+    lmtp: bool = False,
+    tls: ssl.SSLContext | None = None,
+    balancers: list[str] | None = None,
+) -> Door:
+    """What the connections of one listener share, for a spool in memory."""
+    return Door(
+        intake=Intake(config, spool),  # type: ignore[arg-type]
+        face=Face(config),
+        gate=Gate(config.limits),
+        stress=Stress(config),
+        listener="mx",
+        lmtp=lmtp,
+        tls=tls,
+        auth=config.smtp.auth,
+        auth_key=b"key",
+        delay=Delay(config).of if config.smtp.banner_delay or config.smtp.banner_delays else None,
+        balancers=Networks(dict.fromkeys(balancers, True)) if balancers else None,
+    )
+
+
 @asynccontextmanager
 async def sink(
     config: Config | None = None,
@@ -88,20 +139,25 @@ async def sink(
     spool: MemorySpool | None = None,
     lmtp: bool = False,
     tls: ssl.SSLContext | None = None,
+    balancers: list[str] | None = None,
 ) -> AsyncIterator[Inside]:
+    """A sink on a port of its own, with its patrol, in the loop that runs."""
     loop = asyncio.get_running_loop()
     spool = spool or MemorySpool()
-    intake = Intake(config or settings(), spool)  # type: ignore[arg-type]
-    door = Door(intake, "mx", lmtp, tls)
-    server = await loop.create_server(lambda: Wire(door, loop), "127.0.0.1", 0)
-    try:
-        yield Inside(server.sockets[0].getsockname()[1], spool, door, intake)
-    finally:
-        server.close()
-        for wire in tuple(door.wires):
-            wire.abort()
-        await until(lambda: not door.wires)
-        intake.close()
+    with tempfile.TemporaryDirectory() as home:
+        config = msgspec.structs.replace(config or settings(), paths=paths_below(Path(home)))
+        door = door_of(config, spool, lmtp=lmtp, tls=tls, balancers=balancers)
+        server = await loop.create_server(lambda: Wire(door, loop), "127.0.0.1", 0)
+        patrol = loop.create_task(Patrol([door]).walk())
+        try:
+            yield Inside(server.sockets[0].getsockname()[1], spool, door, door.intake)
+        finally:
+            server.close()
+            patrol.cancel()
+            for wire in tuple(door.wires):
+                wire.abort()
+            await until(lambda: not door.wires)
+            door.intake.close()
 
 
 async def play(text: str) -> None:

@@ -1,96 +1,193 @@
-"""What comes after DATA: finds its end in large pieces and undoes dot-stuffing (RFC 5321, 4.5.2).
+"""What comes after DATA and BDAT: finds the end of a message in large pieces and keeps what it held.
 
-Only CRLF.CRLF ends a message, whatever look-alikes it holds, so nobody can smuggle a second one
-into it. A client that never sent a CRLF can't say that; for it alone LF.LF is the end. Dots are
-unstuffed after the line ending that is valid. After a bare LF in an ordinary session, which is no line
-ending, a dot that stands alone is left as it came; but of two one is taken away, because clients that
-have bare LFs in their messages (Python's smtplib is one) stuff the dots that follow them too.
+Only CRLF.CRLF ends what comes after DATA, whatever look-alikes it holds, so nobody can smuggle a
+second message into it (RFC 5321, 4.5.2). A client that never sent a CRLF can't say that; for it alone
+LF.LF is the end, until it sends one. Dots are unstuffed after the line ending that is valid. After a
+bare LF in an ordinary session, which is no line ending, a dot that stands alone is left as it came; but
+of two one is taken away, because clients that have bare LFs in their messages (Python's smtplib is one)
+stuff the dots that follow them too.
 
     >>> body = Body(limit=1000)
     >>> body.feed(b"Subject: a\\r\\n..b\\r\\n.")
-    >>> body.feed(b"\\r\\nQUIT\\r\\n"), body.message()
+    >>> body.feed(b"\\r\\nQUIT\\r\\n"), b"".join(body.take())
     (b'QUIT\\r\\n', b'Subject: a\\r\\n.b\\r\\n')
+
+Pieces are kept as they came, not joined: the kernel can write them one after the other. Whoever feeds
+may take away what is there at any time, so a large message need not be in memory.
 """
 
-import re
+from typing import Any
 
-CRLF_END = b"\r\n.\r\n"
-LF_END = b"\n.\n"
-_STUFFED_BARE = re.compile(rb"(?<!\r)\n\.\.")
-_KEEP = len(CRLF_END) - 1
-"""An end that is split between two pieces has this much of it in the first at most."""
+SMALL = 1024
+"""Pieces shorter than this are joined: a client that sends byte by byte should not cost an object each."""
+_CR, _DOT = 13, 46
 
 
-class Body:
-    """One message on its way in.
+class Collected:
+    """The pieces of one message.
 
     Args:
-        limit: largest message, in bytes; a longer one is read to its end but not kept.
+        limit: largest message, in bytes; of a longer one nothing is kept.
+
+    Attributes:
+        size: length of the message so far, in bytes.
+        kept: how much of it is here, in bytes.
+        oversize: it is longer than the limit.
+    """
+
+    __slots__ = ("_limit", "_pieces", "kept", "oversize", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces: list[Any] = []  # bytes, and bytearrays of small ones
+        self.kept = 0
+        self.size = 0
+        self.oversize = False
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Take what was received; None, or what came after the end."""
+        raise NotImplementedError
+
+    def take(self) -> list[bytes]:
+        """What is kept, in order; it is kept no longer."""
+        pieces, self._pieces, self.kept = self._pieces, [], 0
+        return pieces
+
+    def give_up(self) -> None:
+        """Keep nothing, whatever else comes."""
+        self._limit, self.oversize = -1, True
+        self._pieces, self.kept = [], 0
+
+    def _keep(self, piece: bytes) -> None:
+        length = len(piece)
+        if not length:
+            return
+        self.size += length
+        if self.size > self._limit:
+            self.oversize = True
+            self._pieces, self.kept = [], 0
+            return
+        self.kept += length
+        if length >= SMALL:
+            self._pieces.append(piece)
+        elif self._pieces and type(last := self._pieces[-1]) is bytearray:
+            last += piece
+        else:
+            self._pieces.append(bytearray(piece))
+
+
+class Body(Collected):
+    """One message after DATA.
+
+    Args:
+        limit: see Collected.
         bare_lf: the client never sent a CRLF, so LF.LF may end the message, until it sends one.
 
     Attributes:
-        oversize: it is longer than the limit, and gone.
+        bare_lf: whether still not one CRLF was seen.
     """
 
+    __slots__ = ("_before", "_held", "bare_lf")
+
     def __init__(self, limit: int, *, bare_lf: bool = False) -> None:
-        self.oversize = False
-        self._limit = limit
-        self._newline = b"\n" if bare_lf else b"\r\n"
-        self._end = LF_END if bare_lf else CRLF_END
-        self._raw = bytearray(b"\r\n")  # the line ending of DATA itself: the first line is like any other
-        self._dots = 0
+        super().__init__(limit)
+        self.bare_lf = bare_lf
+        self._before = b"\n" if bare_lf else b"\r\n"  # DATA's own line end: the first line is like any other
+        self._held = b""  # a dot that may be stuffing or an end, and maybe the CR after it
 
-    @property
-    def bare_lf(self) -> bool:
-        """Whether not one CRLF was seen."""
-        return self._newline == b"\n"
-
-    def feed(self, piece: bytes) -> bytes | None:
+    def feed(self, data: bytes) -> bytes | None:
         """Take what was received.
 
         Returns:
             What came after the end of the message; None when it has not ended.
         """
-        raw, seen = self._raw, len(self._raw)
-        raw += piece
-        if self.bare_lf:
-            self._look_for_crlf(seen)
-        at = raw.find(self._end, max(0, seen - _KEEP))
-        if at < 0:
-            self._dots += self._count_dots(seen, len(raw))
-            if len(raw) - 2 - self._dots > self._limit + _KEEP:  # the last of it may be half an end
-                self.oversize = True
-            if self.oversize:
-                del raw[:-_KEEP]
+        if not data:
             return None
-        end = at + len(self._newline)
-        if end < seen:
-            self._dots -= 1  # the end's own dot came with an earlier piece
-        self._dots += self._count_dots(seen, end)
-        rest = bytes(raw[at + len(self._end) :])
-        del raw[end:]
-        if len(raw) - 2 - self._dots > self._limit:
-            self.oversize = True
+        joined = self._held or self.bare_lf or data[0] == _DOT or data.startswith(b"\n.")
+        if not joined and b"\n." not in data:
+            self._keep(data)
+            self._before = (self._before + data)[-2:] if len(data) == 1 else data[-2:]
+            return None
+        done = 0
+        if joined:  # what was before matters
+            done = len(self._before)
+            data = self._before + self._held + data
+            self._held = b""
+        return self._look(data, done)
+
+    def _look(self, data: bytes, done: int) -> bytes | None:
+        """Go through the dots that begin a line. What stands before `done` is kept already."""
+        first_crlf = data.find(b"\r\n") if self.bare_lf else -1
+        at = data.find(b"\n.")
+        while at >= 0:
+            dot = at + 1
+            if self.bare_lf and 0 <= first_crlf < at:
+                self.bare_lf = False
+            after = data[dot + 1 : dot + 3]
+            crlf = at > 0 and data[at - 1] == _CR
+            if not after or (after == b"\r" and (crlf or self.bare_lf)):
+                self._held = data[dot:]  # the next piece will tell
+                data = data[:dot]
+                break
+            if self.bare_lf:
+                if after.startswith(b"\n"):
+                    self._keep(data[done:dot])
+                    return data[dot + 2 :]
+                drop = dot if after != b"\r\n" else -1  # that CRLF is the first: an ordinary session
+            elif crlf:
+                if after == b"\r\n":
+                    self._keep(data[done:dot])
+                    return data[dot + 3 :]
+                drop = dot
+            else:
+                drop = dot if after.startswith(b".") else -1
+            if drop >= 0:
+                self._keep(data[done:drop])
+                done = drop + 1
+            at = data.find(b"\n.", dot)
+        if first_crlf >= 0:
+            self.bare_lf = False
+        if done < len(data):
+            self._keep(data[done:] if done else data)
+        self._before = data[-2:]
+        return None
+
+
+class Chunks(Collected):
+    """One message in chunks of announced size (RFC 3030).
+
+    Args:
+        limit: see Collected.
+        refusal: what will be answered to the chunk, when none is wanted.
+
+    Attributes:
+        announced: bytes of the chunk that is coming in.
+        last: it is the last.
+    """
+
+    __slots__ = ("_left", "announced", "last", "refusal")
+
+    def __init__(self, limit: int, refusal: bytes | None = None) -> None:
+        super().__init__(limit)
+        self.refusal = refusal
+        self.announced = self._left = 0
+        self.last = False
+        if refusal is not None:
+            self.give_up()
+
+    def expect(self, size: int, *, last: bool) -> None:
+        """A chunk of so many bytes comes next."""
+        self.announced = self._left = size
+        self.last = last
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Take what was received; None, or what came after the chunk."""
+        if len(data) < self._left:
+            self._left -= len(data)
+            self._keep(data)
+            return None
+        if self._left:
+            self._keep(data[: self._left])
+        rest = data[self._left :]
+        self._left = 0
         return rest
-
-    def message(self) -> bytes:
-        """The message, once it has ended; empty when it was oversize."""
-        if self.oversize:
-            return b""
-        raw: bytes | bytearray = self._raw
-        if self._dots:
-            raw = raw.replace(self._newline + b".", self._newline)
-        if not self.bare_lf and b"\n.." in raw:
-            raw = _STUFFED_BARE.sub(b"\n.", raw)
-        return bytes(memoryview(raw)[2:])
-
-    def _count_dots(self, seen: int, end: int) -> int:
-        return self._raw.count(self._newline + b".", max(0, seen - len(self._newline)), end)
-
-    def _look_for_crlf(self, seen: int) -> None:
-        """The first CRLF turns this into an ordinary session, unless the message ended before it."""
-        crlf = self._raw.find(b"\r\n", max(2, seen - 1))
-        end = self._raw.find(LF_END, max(0, seen - len(LF_END) + 1))
-        if crlf >= 0 and not 0 <= end < crlf:
-            self._newline, self._end = b"\r\n", CRLF_END
-            self._dots = self._raw.count(b"\r\n.", 0, seen)

@@ -28,11 +28,21 @@ class StartError(Exception):
 
 
 def open_sockets(
-    listeners: Iterable[Listener], user: pwd.struct_passwd | None = None
+    listeners: Iterable[Listener],
+    user: pwd.struct_passwd | None = None,
+    *,
+    shared: bool = False,
+    number: int = 1,
 ) -> list[tuple[socket.socket, Listener]]:
     """The listening sockets: those that systemd handed over, or else those of the configuration.
 
     A socket handed over takes name and protocol of the listener with its name or its address.
+
+    Args:
+        listeners: of the configuration.
+        user: whom UNIX sockets shall belong to.
+        shared: several processes listen on the same ports (SO_REUSEPORT, socket(7)).
+        number: of this process; only the first has the UNIX sockets, which can't be shared so.
 
     Raises:
         StartError: one can't be had.
@@ -40,7 +50,8 @@ def open_sockets(
     listeners = list(listeners)
     if handed := _handed_over():
         return [(sock, _described(sock, name, listeners)) for sock, name in handed]
-    return [_bound(listener, user) for listener in listeners]
+    mine = [listener for listener in listeners if number == 1 or not listener.unix]
+    return [_bound(listener, user, shared) for listener in mine]
 
 
 def find_user(name: str) -> pwd.struct_passwd | None:
@@ -122,9 +133,11 @@ def _located(listener: Listener, sock: socket.socket) -> Listener:
     return msgspec.structs.replace(listener, host=at[0], port=at[1], unix="")
 
 
-def _bound(listener: Listener, user: pwd.struct_passwd | None) -> tuple[socket.socket, Listener]:
+def _bound(
+    listener: Listener, user: pwd.struct_passwd | None, shared: bool
+) -> tuple[socket.socket, Listener]:
     try:
-        sock = _unix(listener.unix, user) if listener.unix else _tcp(listener.host, listener.port)
+        sock = _unix(listener.unix, user) if listener.unix else _tcp(listener.host, listener.port, shared)
     except (OSError, UnicodeError) as error:  # UnicodeError: a name that can't be one
         number = getattr(error, "errno", None) or 0
         code = os.EX_NOPERM if number in {errno.EACCES, errno.EPERM} else os.EX_UNAVAILABLE
@@ -133,10 +146,12 @@ def _bound(listener: Listener, user: pwd.struct_passwd | None) -> tuple[socket.s
     return sock, _located(listener, sock)
 
 
-def _tcp(host: str, port: int) -> socket.socket:
+def _tcp(host: str, port: int, shared: bool) -> socket.socket:
     family = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
     both = family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6()
-    return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    return socket.create_server(
+        (host, port), family=family, backlog=BACKLOG, reuse_port=shared, dualstack_ipv6=both
+    )
 
 
 def _unix(path: str, user: pwd.struct_passwd | None) -> socket.socket:

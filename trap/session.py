@@ -1,84 +1,131 @@
 """One SMTP or LMTP session without its wire: what was said so far, and what is answered to it.
 
-Methods are commands and return the reply, without its line end. Whatever speaks the protocol calls
-them; it is the wire's part to find lines, messages and time-outs. Everything a client can say is
-recorded in the spelling used, and nothing that can be understood is refused for its form: what
-other servers turn away is what a trap wants to hear.
+Methods are commands and return the reply, ready to be sent. Whatever speaks the protocol calls them;
+it is the wire's part to find lines, messages and time-outs. Everything a client can say is recorded in
+the spelling used, and nothing that can be understood is refused for its form: what other servers turn
+away is what a trap wants to hear.
+
+The dialect, how the client spoke, goes into the envelope as a map. Its keys, each there only when seen:
+`pregreet` (talked before the banner), `pipelining` ("offered", or "unasked": without a greeting that
+offers it, or behind a command that must be waited for), `bare_lf` (lines without CR), `no_helo`,
+`bad_path` (missing <>, blanks after the colon), `eight_bit` and `nul` (in commands), `bare_cr`,
+`unknown_verbs` (the first few), `repeated` (MAIL amid a transaction), `after_data` (commands in the packet
+of the end of data), `auth` (attempts), `http` (an open proxy's request), `tls_first` (TLS without STARTTLS),
+`proxy` (address of the load balancer).
 """
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from trap.door import Door
+from trap.draft import Draft
 from trap.envelope import Envelope, Rcpt
-from trap.intake import Intake
 
 MAX_ERRORS = 20
 """Refusals kept for the envelope."""
+MAX_NOTED = 10
+"""Unknown verbs, and attempts to log in, kept for the envelope."""
 
 # "FROM:<path> parameters" with blanks anywhere, or without the brackets. A quoted string in the path
 # may hold ">" and blanks (RFC 5321, 4.1.2).
 _PATH = r"(?:\s*:\s*|\s+)(?:<((?:\"(?:[^\"\\]|\\.)*+\"|[^\">])*+)>|<([^>]*)>?|([^\s<>]*))\s*(.*)"
 _FROM = re.compile("FROM" + _PATH, re.IGNORECASE | re.DOTALL)
 _TO = re.compile("TO" + _PATH, re.IGNORECASE | re.DOTALL)
+_PROPER = re.compile(r"<[^<>\"\s]*>(?: .*)?", re.DOTALL)
 _SIZE = re.compile(r"SIZE=(\d{1,20})", re.IGNORECASE | re.ASCII)
-
-NO_ROOM = "452 4.3.1 Insufficient system storage"
-TOO_LARGE = "552 5.3.4 Message is larger than {} bytes"
 
 
 class Session:
     """What one client said.
 
     Args:
-        intake: what all sessions share.
-        listener: name of where it came in.
-        lmtp: it speaks LMTP (RFC 2033).
+        door: what the sessions of its listener have in common.
+        client: its address and port; empty for a UNIX socket.
+        server: ours.
     """
 
-    def __init__(self, intake: Intake, listener: str, *, lmtp: bool = False) -> None:
-        self.intake = intake
-        self.listener = listener
-        self.lmtp = lmtp
-        self.client: tuple[str, int] = ("", 0)
-        self.server: tuple[str, int] = ("", 0)
+    __slots__ = (
+        "_mail_from",
+        "_mail_params",
+        "_rcpts",
+        "client",
+        "commands",
+        "connected_at",
+        "dialect",
+        "door",
+        "errors",
+        "extended",
+        "first_command_at",
+        "helo",
+        "helo_verb",
+        "messages",
+        "refusals",
+        "server",
+        "tls_cipher",
+        "tls_version",
+    )
+
+    def __init__(self, door: Door, client: tuple[str, int], server: tuple[str, int]) -> None:
+        self.door = door
+        self.client = client
+        self.server = server
         self.tls_version = ""
         self.tls_cipher = ""
         self.helo: str | None = None
         self.helo_verb = ""
+        self.extended = False
         self.connected_at = time.time()
         self.first_command_at = 0.0
         self.commands = 0
-        self.errors: list[str] = []
-        self.dialect: dict[str, Any] = {}
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the transaction, keep the session."""
+        self.refusals = 0
+        self.messages = 0
+        self.errors: list[str] | None = None
+        self.dialect: dict[str, Any] | None = None
         self._mail_from: str | None = None
         self._mail_params: list[str] = []
         self._rcpts: list[tuple[Rcpt, str]] = []
 
-    def count(self, *, bare_lf: bool = False) -> None:
-        """A command was said, in a line that ended with CRLF or a bare LF."""
-        self.commands += 1
-        if self.commands == 1:
-            self.first_command_at = time.time()
-        if bare_lf:
-            self.dialect["bare_lf"] = True
+    def reset(self) -> None:
+        """Forget the transaction, keep the session."""
+        self._mail_from = None
+        if self._rcpts:
+            self._rcpts = []
+
+    def saw(self, peculiarity: str, value: Any = True) -> None:
+        """Note how the client speaks."""
+        if self.dialect is None:
+            self.dialect = {}
+        self.dialect[peculiarity] = value
+
+    def saw_also(self, peculiarity: str, value: Any) -> None:
+        """Note one more of a kind of which there may be several; the first few are kept."""
+        there = (self.dialect or {}).get(peculiarity, [])
+        if len(there) < MAX_NOTED:
+            self.saw(peculiarity, [*there, value])
 
     def encrypted(self, version: str, cipher: str) -> None:
         """TLS has begun, and with it the session anew (RFC 3207, 4.2); the old greeting is kept as a fact."""
         self.tls_version, self.tls_cipher = version, cipher
         self.reset()
 
-    def refused(self, reply: str) -> None:
-        """A reply of 4xx or 5xx was given."""
-        if len(self.errors) < MAX_ERRORS:
-            self.errors.append(reply)
+    def refused(self, reply: bytes, cause: str) -> bytes:
+        """A reply of 4xx or 5xx is given: count and keep it.
 
-    def hello(self, verb: str, name: str, *, starttls: bool) -> str:
+        Args:
+            reply: what is said.
+            cause: under which name it is counted.
+        """
+        self.refusals += 1
+        self.door.gate.refuse(cause)
+        if self.errors is None:
+            self.errors = []
+        if len(self.errors) < MAX_ERRORS:
+            self.errors.append(reply.decode("utf-8", "replace").rstrip())
+        return reply
+
+    def hello(self, verb: str, name: str, *, starttls: bool) -> bytes:
         """HELO, EHLO or LHLO, in whatever spelling.
 
         Args:
@@ -86,84 +133,125 @@ class Session:
             name: what followed it, maybe nothing.
             starttls: whether STARTTLS is on offer.
         """
-        if (verb.upper() == "LHLO") != self.lmtp:
-            return f"500 5.5.1 This is {'LMTP, say LHLO' if self.lmtp else 'SMTP, say EHLO'}"
+        face, upper = self.door.face, verb.upper()
+        if (upper == "LHLO") != self.door.lmtp:
+            return self.refused(face.wrong_protocol(self.door.lmtp), "protocol")
         self.reset()
         self.helo, self.helo_verb = name, verb
-        if verb.upper() == "HELO":
-            return f"250 {self.intake.hostname}"
-        offers = [self.intake.hostname, "PIPELINING", f"SIZE {self.intake.max_size}", "8BITMIME", "SMTPUTF8"]
-        offers += ["ENHANCEDSTATUSCODES", "CHUNKING", *(["STARTTLS"] if starttls else [])]
-        return "\r\n".join([*(f"250-{offer}" for offer in offers[:-1]), f"250 {offers[-1]}"])
+        self.extended = upper != "HELO"
+        if self.extended:
+            return face.ehlo(name, self.client[0], starttls=starttls)
+        return face.helo(name, self.client[0])
 
-    def mail(self, argument: str) -> str:
+    def mail(self, argument: str) -> bytes:
         """MAIL: begins a new transaction, also without a greeting or amid another one."""
+        if self._mail_from is not None:
+            self.saw("repeated")
         self.reset()
-        parsed = _parse(_FROM, argument)
-        if parsed is None:
-            return "501 5.5.4 Syntax: MAIL FROM:<address>"
-        sizes = [int(size[1]) for param in parsed[1] if (size := _SIZE.fullmatch(param))]
-        if max(sizes, default=0) > self.intake.max_size:
-            return TOO_LARGE.format(self.intake.max_size)
+        face = self.door.face
+        # What most clients say needs no expression.
+        if argument[:6] == "FROM:<" and argument[-1] == ">" and argument.find(">") == len(argument) - 1:
+            parsed: tuple[str, list[str]] = argument[6:-1], []
+            if '"' in parsed[0] or "<" in parsed[0]:
+                parsed = _parse(_FROM, argument) or parsed
+        else:
+            found = _parse(_FROM, argument)
+            if found is None:
+                return self.refused(face.mail_syntax(), "syntax")
+            parsed = found
+            self._look_at_path(argument)
+            sizes = [int(size[1]) for param in parsed[1] if (size := _SIZE.fullmatch(param))]
+            if max(sizes, default=0) > self.door.intake.max_size:
+                return self.refused(face.too_large(), "too_large")
+        if self.helo is None:
+            self.saw("no_helo")
         self._mail_from, self._mail_params = parsed
-        return "250 2.1.0 Ok"
+        return face.mail_ok(parsed[0])
 
-    def rcpt(self, argument: str) -> str:
+    def rcpt(self, argument: str) -> bytes:
         """RCPT."""
+        door = self.door
+        face = door.face
         if self._mail_from is None:
-            return "503 5.5.1 MAIL first"
-        parsed = _parse(_TO, argument)
-        if parsed is None:
-            return "501 5.5.4 Syntax: RCPT TO:<address>"
-        address, params = parsed
+            return self.refused(face.mail_first(), "order")
+        params: list[str] = []
+        if argument[:4] == "TO:<" and argument[-1] == ">" and argument.find(">") == len(argument) - 1:
+            address = argument[4:-1]
+            if '"' in address or "<" in address:
+                address, params = _parse(_TO, argument) or (address, params)
+        else:
+            parsed = _parse(_TO, argument)
+            if parsed is None:
+                return self.refused(face.rcpt_syntax(), "syntax")
+            address, params = parsed
+            self._look_at_path(argument)
         if not address:
-            return "501 5.1.3 No address"
-        if len(self._rcpts) >= self.intake.max_recipients:
-            return "452 4.5.3 Too many recipients"
-        accepted = self.intake.recipients.lookup(address, self.listener)
+            return self.refused(face.no_address(), "syntax")
+        if len(self._rcpts) >= door.intake.max_recipients:
+            return self.refused(face.too_many_recipients(), "recipients")
+        accepted = door.intake.recipients.lookup(address, door.listener)
         if accepted is None:
-            return "550 5.1.1 No such user here"
+            return self.refused(face.no_such_user(address), "unknown_user")
         self._rcpts.append((Rcpt(address=address, params=params, tag=accepted.tag), accepted.queue))
-        return "250 2.1.5 Ok"
+        return face.rcpt_ok(address)
 
-    def refuse_data(self) -> str | None:
+    def aims(self) -> tuple[list[str], list[str]]:
+        """Tags of the recipients, "" for one that has none, and the queues that they lead to."""
+        return [rcpt.tag for rcpt, _ in self._rcpts], [queue for _, queue in self._rcpts]
+
+    def refuse_data(self) -> bytes | None:
         """Why no message can be taken now; None when it can."""
         if not self._rcpts:
-            return "503 5.5.1 RCPT first"
-        return None if self.intake.has_room() else NO_ROOM
+            return self.refused(self.door.face.rcpt_first(), "order")
+        if self.door.intake.policy(*self.aims()) == "tempfail":
+            return self.refused(self.door.face.no_room(), "no_room")
+        return None
 
-    async def finish(self, message: bytes, refusal: str | None = None) -> list[str]:
+    def store(self, message: "Sequence[bytes] | Draft", said: Callable[[list[bytes]], None]) -> None:
         """The end of the data, and of the transaction: store the message.
 
         Args:
             message: as it came.
-            refusal: what to answer instead of storing it.
-
-        Returns:
-            One reply; in LMTP one for each recipient.
+            said: gets the reply, in LMTP one for each recipient, as soon as the message is stored.
         """
-        rcpts = self._rcpts
-        replies: dict[str, str] = {}
-        for queue, envelope in () if refusal else self._envelopes():
-            try:
-                replies[queue] = f"250 2.0.0 Ok: queued as {await self.intake.put(queue, envelope, message)}"
-            except OSError:  # the intake has told the operator
-                replies[queue] = NO_ROOM
+        rcpts, lmtp, door = self._rcpts, self.door.lmtp, self.door
+
+        def reply_to(job_id: str | None) -> bytes:
+            if job_id is None:
+                return self.refused(door.face.no_room(), "no_room")
+            return door.face.queued(job_id)
+
+        def stored(jobs: dict[str, str | None]) -> None:
+            if lmtp:
+                said([reply_to(jobs[queue]) for _, queue in rcpts])
+            else:
+                # SMTP has one answer for all: if one queue failed, the client comes again with everything.
+                said([reply_to(None if None in jobs.values() else next(iter(jobs.values())))])
+
+        envelopes = list(self._envelopes())
+        self.messages += 1
         self.reset()
-        if self.lmtp and rcpts:
-            return [refusal or replies[queue] for _, queue in rcpts]
-        # SMTP has one answer for all: if one queue failed, the client comes again with everything.
-        return [refusal or max(replies.values())]
+        door.intake.store(envelopes, message, stored)
+
+    def give_up(self, reply: bytes) -> list[bytes]:
+        """The same, but the message is not stored; what to reply instead, in LMTP to each recipient."""
+        replies = [reply] * (len(self._rcpts) if self.door.lmtp and self._rcpts else 1)
+        self.reset()
+        return replies
+
+    def _look_at_path(self, argument: str) -> None:
+        if not _PROPER.fullmatch(argument.partition(":")[2]):
+            self.saw("bad_path")
 
     def _envelopes(self) -> Iterator[tuple[str, Envelope]]:
         """One envelope for each queue that the recipients lead to."""
         now = time.time()
-        for queue in dict.fromkeys(queue for _, queue in self._rcpts):
+        for queue in dict.fromkeys([queue for _, queue in self._rcpts]):
             yield (
                 queue,
                 Envelope(
-                    protocol="lmtp" if self.lmtp else "smtp",
-                    listener=self.listener,
+                    protocol="lmtp" if self.door.lmtp else "smtp",
+                    listener=self.door.listener,
                     client_ip=self.client[0],
                     client_port=self.client[1],
                     server_ip=self.server[0],
@@ -179,8 +267,8 @@ class Session:
                     first_command_at=self.first_command_at,
                     received_at=now,
                     commands=self.commands,
-                    errors=self.errors.copy(),
-                    dialect=self.dialect.copy(),
+                    errors=self.errors.copy() if self.errors else [],
+                    dialect=self.dialect.copy() if self.dialect else {},
                 ),
             )
 

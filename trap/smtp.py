@@ -1,284 +1,660 @@
-"""SMTP and LMTP on the wire: aiosmtpd's protocol with the ways of a trap.
+"""SMTP and LMTP on the wire: one connection as a state machine without a task and without a timer.
 
-aiosmtpd gives the connection its life cycle. Ours is what decides about what is heard: lines of any
-ending and nearly any length, messages in large pieces kept byte for byte, BDAT (RFC 3030), LMTP
-(RFC 2033), and what a client said before it hung up. What is answered, and what is recorded, is in
-trap/session.py.
+What is received goes to what the connection is listening for: command lines of any ending, a message,
+a chunk (RFC 3030), an answer to AUTH, an open proxy's header. Replies to what came in one packet leave
+in one packet (RFC 2920). What is answered, and what is recorded, is in trap/session.py; who has been silent
+or slow for too long finds the patrol (trap/patrol.py).
 """
 
 import asyncio
+import fcntl
 import logging
+import os
 import re
+import socket
 import ssl
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any
+import termios
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
+from typing import Any, cast
 
-from aiosmtpd.smtp import SMTP
+from trap.auth import attempt
+from trap.body import Body, Chunks, Collected
+from trap.door import Door
+from trap.draft import Draft
+from trap.proxied import ProxyHeader
+from trap.session import Session
+from trap.stress import Policy
 
-from trap.body import Body
-from trap.intake import Intake
-from trap.session import TOO_LARGE, Session
-from trap.talk import PIECE, Talk
-
-MAX_NONSENSE = 100
-"""Commands that mean nothing, after which we hang up."""
+MAX_LINE = 8192
+"""Longest command; RFC 5321 asks for 512, clients send more."""
+MAX_WAITING = 1 << 16
+"""Bytes taken off a client that has to wait; more stay with the kernel."""
 HANDSHAKE_TIMEOUT = 60.0
-STOPPING = "421 4.3.2 Shutting down"
+LINGER = 5.0
+"""Seconds a client has to hear our last words."""
+GRACE = 10.0
+"""Seconds before the rate of a message counts."""
 
 _BDAT = re.compile(r"(\d{1,18})(?:\s+(LAST))?", re.IGNORECASE | re.ASCII)
+_WAITED_FOR = frozenset({"EHLO", "HELO", "LHLO", "DATA", "VRFY", "EXPN", "NOOP", "QUIT", "STARTTLS", "AUTH"})
+"""Commands that end a group (RFC 2920, 3.1; RFC 3207, 4; RFC 4954, 4)."""
+_TLS_HELLO = b"\x16\x03"
+_NONE_WAITING = b"\0\0\0\0"
 
 log = logging.getLogger("trap.sink")
 
 
-@dataclass(frozen=True)
-class Door:
-    """What the connections of one listener have in common."""
-
-    intake: Intake
-    listener: str
-    lmtp: bool = False
-    tls: ssl.SSLContext | None = None
-    wires: "set[Wire]" = field(default_factory=set)
-    """The connections that are open."""
-
-
-class Wire(SMTP):
+class Wire(asyncio.Protocol):
     """One connection.
 
     Args:
         door: what it has in common with others.
         loop: the running event loop.
+
+    Attributes:
+        heard_at: the loop's time of the client's last word.
     """
 
-    session: Session  # type: ignore[assignment]  # ours, in the place of aiosmtpd's
+    __slots__ = (
+        "_admitted",
+        "_ahead",
+        "_answered",
+        "_asking",
+        "_began_at",
+        "_body",
+        "_came_at",
+        "_crlf",
+        "_door",
+        "_draft",
+        "_eof",
+        "_junk",
+        "_loop",
+        "_no_room",
+        "_out",
+        "_over_at",
+        "_stopping",
+        "_take",
+        "_task",
+        "_weight",
+        "heard_at",
+        "session",
+        "transport",
+    )
 
     def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
-        # aiosmtpd's own __init__ inspects handler and class for hooks, on every connection, and that
-        # takes longer than a message. What the inherited methods need is set here instead.
-        reader = asyncio.StreamReader(limit=PIECE // 2, loop=loop)
-        asyncio.StreamReaderProtocol.__init__(self, reader, self._cb_client_connected, loop)
-        self.loop = loop
-        self.transport: asyncio.Transport | None = None
-        self._original_transport = None
-        self._timeout_handle: asyncio.TimerHandle | None = None
         self._door = door
-        self._chunks: bytearray | None = None  # what BDAT brought so far
-        self._taking = False
-        self._over = False
+        self._loop = loop
+        self.transport: asyncio.Transport | None = None
+        self._take: Callable[[Wire, bytes], bytes] = Wire._lines
+        self._ahead = b""  # heard, not yet understood
+        self._out = b""  # replies not yet sent
+        self._body: Collected | None = None
+        self._draft: Draft | None = None
+        self._weight = 0  # bytes of the message that are in memory, as the intake counts them
+        self._no_room = False
+        self._asking: Generator[bytes, bytes, tuple[bytes, dict[str, Any]]] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._junk = 0  # commands that lead to no message, since the last one
+        self._crlf = False
+        self._eof = False
         self._stopping = False
-        self._nonsense = 0
+        self._answered = True
+        self._admitted = False
+        self._over_at = 0.0
+        self._began_at = 0.0
 
     # Life cycle
 
-    def _create_session(self) -> Any:
-        return Session(self._door.intake, self._door.listener, lmtp=self._door.lmtp)
-
-    def _set_rset_state(self) -> None:
-        self._chunks = None
-
-    def _cb_client_connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._talk = Talk(reader, writer, self.loop)
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client came."""
-        super().connection_made(transport)
-        self._door.wires.add(self)
-        self.session.client = _address(transport.get_extra_info("peername"))
-        self.session.server = _address(transport.get_extra_info("sockname"))
+        self.transport = cast(asyncio.Transport, transport)
+        self._came_at = self.heard_at = self._loop.time()
+        client = _address(transport.get_extra_info("peername"))
+        server = _address(transport.get_extra_info("sockname"))
+        self.session = Session(self._door, client, server)
+        if self._door.balancers is not None and self._door.balancers.get(client[0]):
+            self._door.wires.add(self)
+            self._take = _proxy_header(ProxyHeader())
+        else:
+            self._admit()
+
+    def _admit(self) -> None:
+        """Let the client in, or turn it away at no cost."""
+        door, session = self._door, self.session
+        transport = cast(asyncio.Transport, self.transport)
+        ip = session.client[0]
+        if door.gate.admit(ip) is not None:
+            transport.write(door.face.hang_up(door.stress.policy.hang_up, "busy"))
+            self._over_at = self.heard_at
+            door.wires.add(self)
+            transport.close()
+            return
+        self._admitted = True
+        door.wires.add(self)
+        first = self._waiting()
+        if first:
+            session.saw("pregreet")
+            if first == _TLS_HELLO and door.tls:
+                session.saw("tls_first")
+                self._start_tls()
+                return
+        delay = door.delay(ip) if door.delay else 0.0
+        if delay:
+            self._take = Wire._wait
+            self._loop.call_later(delay, self._greet)
+        elif first:
+            # It may have said everything and gone: a banner to a closed port would cost us what it said.
+            self._out = door.face.banner(door.stress.policy.hint)
+        else:
+            transport.write(door.face.banner(door.stress.policy.hint))
+
+    def _waiting(self) -> bytes:
+        """The first bytes of what the client has said before we read; empty when nothing."""
+        sock = cast(asyncio.Transport, self.transport).get_extra_info("socket")
+        if fcntl.ioctl(sock.fileno(), termios.FIONREAD, _NONE_WAITING) == _NONE_WAITING:
+            return b""
+        return _peek(sock.fileno(), sock.family)
+
+    def _greet(self) -> None:
+        """The time to wait for the banner is over."""
+        if self.transport is None or self._over_at:
+            return
+        self._out = self._door.face.banner(self._door.stress.policy.hint)
+        self._go_on()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The client is gone. What it said before is still read, so no error is passed on."""
-        asyncio.StreamReaderProtocol.connection_lost(self, None)
-        self._leave()
+        """The client is gone."""
+        self._door.wires.discard(self)
+        if self._admitted:
+            self._admitted = False
+            self._door.gate.leave(self.session.client[0])
+            if not self.session.messages and self._door.log is not None:
+                self._door.log.record(self.session)
+        self.transport = None
+        self._drop_message()
+        self._ahead = b""
+        if self._asking is not None:
+            self._asking.close()
+            self._asking = None
 
-    def eof_received(self) -> bool | None:
+    def eof_received(self) -> bool:
         """The client will say nothing more. It may still listen."""
-        return asyncio.StreamReaderProtocol.eof_received(self)
+        self._eof = True
+        return self._take in _PATIENT  # else close, after the last reply
+
+    def pause_writing(self) -> None:
+        """The client does not listen: then we don't either."""
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It listens again."""
+        if self.transport is not None and self._take not in _PATIENT:
+            self.transport.resume_reading()
 
     def stop(self) -> None:
         """Say goodbye, at once or after the message that is coming in."""
         self._stopping = True
-        if not self._busy:
-            self._hang_up(STOPPING)
+        if self._body is None and self._answered and not self._over_at:
+            self.hang_up("shutdown", 421)
 
     def abort(self) -> None:
         """Close the connection, whatever is under way."""
         if self.transport is not None:
             self.transport.abort()
 
-    @property
-    def _busy(self) -> bool:
-        return self._taking or self._chunks is not None
+    def hang_up(self, cause: str, code: int = 0) -> None:
+        """Say why, and close the connection.
 
-    def _leave(self) -> None:
-        if self._timeout_handle:
-            self._timeout_handle.cancel()
-        self._door.wires.discard(self)
-        self.transport = None
+        Args:
+            cause: one of those that Face.hang_up knows.
+            code: of the reply; the policy's when not given.
+        """
+        self._door.gate.refuse(cause)
+        self._out += self._door.face.hang_up(code or self._door.stress.policy.hang_up, cause)
+        self._close()
 
-    def _reset_timeout(self, duration: float | None = None) -> None:
-        """Arm the timer, once for the connection: it asks by itself when the client was last heard."""
-        wait = self._door.intake.timeout if duration is None else duration
-        self._timeout_handle = self.loop.call_later(wait, self._timeout_cb)
+    def _close(self) -> None:
+        self._over_at = self.heard_at or 1.0
+        self._take = Wire._ignore
+        self._flush()
+        if self.transport is not None:
+            self.transport.close()
 
-    def _timeout_cb(self) -> None:
-        left = self._talk.heard_at + self._door.intake.timeout - self.loop.time()
-        if left > 0:
-            self._reset_timeout(left)
-        else:
-            self._hang_up("421 4.4.2 Nothing heard for too long")
+    def visit(self, now: float, policy: Policy) -> None:
+        """The patrol comes by: hang up on who is silent, slow, or here for too long."""
+        if self._over_at:
+            if now - self._over_at > LINGER:
+                self.abort()  # it doesn't hear our last words
+        elif self._task is not None or not self._answered:
+            return  # the handshake has its own time-out, and the disk is not the client's fault
+        elif now - self.heard_at > policy.timeout:
+            self.hang_up("timeout")
+        elif self._body is not None:
+            spent = now - self._began_at
+            if spent > GRACE and self._body.size < policy.min_rate * spent:
+                self.hang_up("slow")
+        elif now - self._came_at > policy.duration:
+            self.hang_up("duration")
+        elif self._ahead and now - self._began_at > policy.deadline:
+            self.hang_up("slow")
 
-    def _hang_up(self, reply: str) -> None:
-        self._over = True
-        self._say(reply)
-        self._talk.flush()
-        if self.transport is not None and not self.transport.is_closing():
-            deaf = self.transport.get_write_buffer_size() > 0
-            (self.transport.abort if deaf else self.transport.close)()
+    # Hearing
 
-    async def _handle_client(self) -> None:
+    def data_received(self, data: bytes) -> None:
+        """The client says something."""
+        self.heard_at = self._loop.time()
         try:
-            self._say(f"220 {self._door.intake.hostname} ESMTP")
-            while not self._over:
-                await self._command(await self._talk.line())
-                if self._stopping and not self._over and not self._busy:
-                    self._hang_up(STOPPING)
-        except EOFError:
-            pass
+            while data:
+                data = self._take(self, data)
         except Exception:  # a mistake of ours: told to the operator, and no reason to stop the sink
             log.exception("session with %s", self.session.client[0])
-            self._say("421 4.3.0 Internal error")
-        finally:
-            self._talk.flush()
-            if self.transport is not None:
-                self.transport.close()
-            self._chunks = None  # not left to the garbage collector, which comes when it likes
-            self._leave()
+            self.hang_up("internal", 421)
+            return
+        if self._stopping and self._body is None and self._answered and not self._over_at:
+            self.hang_up("shutdown", 421)
+        elif self._out:
+            self._flush()
+
+    def _flush(self) -> None:
+        out, self._out = self._out, b""
+        if out and self.transport is not None:
+            self.transport.write(out)
+
+    def _lines(self, data: bytes) -> bytes:
+        """Listen for commands."""
+        if self._ahead:
+            data = self._ahead + data
+            self._ahead = b""
+        start, length = 0, len(data)
+        while (end := data.find(b"\n", start)) >= 0:
+            line = data[start:end]
+            start = end + 1
+            self._command(line, more=start < length)
+            if self._take is not Wire._lines:
+                return data[start:]
+        if start < length:
+            self._ahead = data[start:]
+            self._began_at = self.heard_at
+            if len(self._ahead) > MAX_LINE:
+                self._ahead = b""
+                self._take = Wire._long_line
+        return b""
+
+    def _long_line(self, data: bytes) -> bytes:
+        """Listen for the end of a line that is too long to be understood."""
+        end = data.find(b"\n")
+        if end < 0:
+            return b""
+        self._crlf = self._crlf or data[max(end - 1, 0)] == 13
+        self._take = Wire._lines
+        self._out += self.session.refused(self._door.face.line_too_long(), "syntax")
+        self._after_trouble()
+        return data[end + 1 :]
+
+    def _ignore(self, _data: bytes) -> bytes:
+        """Listen to nothing: the session is over, or becomes another one."""
+        return b""
+
+    def _wait(self, data: bytes) -> bytes:
+        """Keep what comes before the banner, or while the disk is written to."""
+        if self._answered:
+            self.session.saw("pregreet")
+        self._ahead += data
+        if len(self._ahead) > MAX_WAITING and self.transport is not None:
+            self.transport.pause_reading()
+        return b""
+
+    def _go_on(self) -> None:
+        """The wait is over: listen to commands, first to those that came meanwhile."""
+        if self.transport is None:
+            return
+        self._take = Wire._lines
+        if len(self._ahead) > MAX_WAITING:
+            self.transport.resume_reading()
+        ahead, self._ahead = self._ahead, b""
+        self.data_received(ahead)
+        if self._eof and self._take not in _PATIENT and not self._over_at:
+            self._close()
 
     # Commands
 
-    async def push(self, status: str | bytes) -> None:
-        """Aiosmtpd's way to reply."""
-        self._say(status if isinstance(status, str) else status.decode())
+    def _command(self, line: bytes, *, more: bool) -> None:
+        """Understand and answer one line.
 
-    def _say(self, *replies: str) -> None:
-        for reply in replies:
-            if reply[0] in "45":
-                self.session.refused(reply)
-            self._talk.say(reply)
-
-    async def _command(self, line: bytes | None) -> None:
-        self.session.count(bare_lf=self._talk.bare_lf)
-        if line is None:
-            self._say("500 5.5.2 Line too long")
+        Args:
+            line: without its LF.
+            more: something followed it in the same packet.
+        """
+        session = self.session
+        session.commands += 1
+        if session.commands == 1:
+            session.first_command_at = time.time()
+        if line.endswith(b"\r"):
+            line = line[:-1]
+            self._crlf = True
+        else:
+            session.saw("bare_lf")
+        if self._asking is not None:
+            reply = self._ask(line)
+            self._out += reply
             return
-        words = line.decode("utf-8", "surrogateescape").split(None, 1)
-        verb = words[0] if words else ""
-        method = _COMMANDS.get(verb.upper())
+        if len(line) > MAX_LINE:
+            self._out += session.refused(self._door.face.line_too_long(), "syntax")
+            return
+        text = line.decode("utf-8", "surrogateescape")
+        words = text.split(None, 1)
+        verb = words[0].upper() if words else ""
+        method = _COMMANDS.get(verb)
+        if more:
+            self._pipelined(verb)
+        if not text.isascii() or "\0" in text or "\r" in text:
+            self._odd(text)
+        before = session.refusals + self._junk
         if method is not None:
-            await method(self, verb, words[1].rstrip() if len(words) > 1 else "")
+            reply = method(self, words[0], words[1].rstrip() if len(words) > 1 else "")
+            self._out += reply  # not in one line: the method may have said something itself
+        else:
+            self._junk += 1
+            session.saw_also("unknown_verbs", text[:64])
+            self._out += session.refused(self._door.face.unknown_verb(verb[:64]), "junk")
+        if session.refusals + self._junk != before or session.commands >= self._door.stress.policy.commands:
+            self._after_trouble()
+
+    def _pipelined(self, verb: str) -> None:
+        there = (self.session.dialect or {}).get("pipelining")
+        if verb in _WAITED_FOR or not self.session.extended:
+            self.session.saw("pipelining", "unasked")
+        elif there is None:
+            self.session.saw("pipelining", "offered")
+
+    def _odd(self, text: str) -> None:
+        for name, seen in (
+            ("eight_bit", not text.isascii()),
+            ("nul", "\0" in text),
+            ("bare_cr", "\r" in text),
+        ):
+            if seen:
+                self.session.saw(name)
+
+    def _after_trouble(self) -> None:
+        """Hang up on who makes too many errors, says too much that means nothing, or goes on for ever."""
+        if self._over_at:
             return
-        self._say("500 5.5.2 Command not understood")
-        self._nonsense += 1
-        if self._nonsense >= MAX_NONSENSE:
-            self._hang_up("421 4.7.0 Too many errors")
+        policy, session = self._door.stress.policy, self.session
+        if session.refusals >= policy.errors or self._junk >= policy.junk:
+            self.hang_up("errors")
+        elif session.commands >= policy.commands:
+            self.hang_up("commands")
 
-    async def _hello(self, verb: str, argument: str) -> None:
-        self._set_rset_state()
-        self._say(self.session.hello(verb, argument, starttls=self._may_start_tls))
+    def _hello(self, verb: str, argument: str) -> bytes:
+        self._drop_message()
+        return self.session.hello(verb, argument, starttls=self._may_start_tls)
 
-    async def _mail(self, _verb: str, argument: str) -> None:
-        self._set_rset_state()
-        self._say(self.session.mail(argument))
+    def _mail(self, _verb: str, argument: str) -> bytes:
+        self._drop_message()
+        return self.session.mail(argument)
 
-    async def _rcpt(self, _verb: str, argument: str) -> None:
-        self._say(self.session.rcpt(argument))
+    def _rcpt(self, _verb: str, argument: str) -> bytes:
+        return self.session.rcpt(argument)
 
-    async def _rset(self, _verb: str, _argument: str) -> None:
-        self._set_rset_state()
+    def _rset(self, _verb: str, _argument: str) -> bytes:
+        self._junk += 1
+        self._drop_message()
         self.session.reset()
-        self._say("250 2.0.0 Ok")
+        return self._door.face.rset()
 
-    async def _noop(self, _verb: str, _argument: str) -> None:
-        self._say("250 2.0.0 Ok")
+    def _noop(self, _verb: str, _argument: str) -> bytes:
+        self._junk += 1
+        return self._door.face.noop()
 
-    async def _vrfy(self, _verb: str, _argument: str) -> None:
-        self._say("252 2.5.1 Send some mail, we will see")
+    def _vrfy(self, _verb: str, argument: str) -> bytes:
+        self._junk += 1
+        return self._door.face.vrfy(argument)
 
-    async def _help(self, _verb: str, _argument: str) -> None:
-        self._say(f"214 2.0.0 {' '.join(_COMMANDS)}")
+    def _expn(self, _verb: str, _argument: str) -> bytes:
+        return self.session.refused(self._door.face.expn(), "not_offered")
 
-    async def _refuse(self, _verb: str, _argument: str) -> None:
-        self._say("502 5.5.1 Not offered")
+    def _help(self, _verb: str, _argument: str) -> bytes:
+        self._junk += 1
+        return self._door.face.help()
 
-    async def _quit(self, _verb: str, _argument: str) -> None:
-        self._say("221 2.0.0 Bye")
-        self._over = True
+    def _quit(self, _verb: str, _argument: str) -> bytes:
+        self._out += self._door.face.quit()
+        self._close()
+        return b""
 
-    async def _starttls(self, _verb: str, argument: str) -> None:
-        if argument or self._door.tls is None or not self._may_start_tls:
-            self._say("501 5.5.4 STARTTLS has no argument" if argument else "503 5.5.1 Not offered now")
-            return
-        self._say("220 2.0.0 Ready")
+    def _auth(self, _verb: str, argument: str) -> bytes:
+        door = self._door
+        if door.auth == "off":
+            return self.session.refused(door.face.not_offered(), "not_offered")
+        self._asking = attempt(argument, door.face, door.auth_key, accept=door.auth == "accept")
+        return self._ask(None)
+
+    def _ask(self, line: bytes | None) -> bytes:
+        """Go on with AUTH: the next challenge, or its end."""
+        assert self._asking is not None
         try:
-            self.transport = await self._talk.start_tls(self._door.tls, HANDSHAKE_TIMEOUT)
-        except (
-            OSError,
-            EOFError,
-            RuntimeError,
-        ):  # gone, or no TLS of ours; RuntimeError is uvloop's for gone
-            self._over = True
-            return
-        tls = self.transport.get_extra_info("ssl_object")
-        self._set_rset_state()
-        self.session.encrypted(tls.version(), tls.cipher()[0])
+            return self._asking.send(cast(bytes, line))
+        except StopIteration as end:
+            self._asking = None
+            reply, record = end.value
+            self.session.saw_also("auth", record)
+            return reply if reply[:1] == b"2" else self.session.refused(reply, "auth")
+
+    def _http(self, verb: str, argument: str) -> bytes:
+        """It takes us for an open proxy, which tells who sends spam through others' machines."""
+        self.session.saw("http", f"{verb} {argument}"[:200])
+        self._take = Wire._http_header
+        return b""
+
+    def _http_header(self, data: bytes) -> bytes:
+        """Listen for the empty line that ends an HTTP header, then for SMTP."""
+        if self._ahead:
+            data = self._ahead + data
+            self._ahead = b""
+        start = 0
+        while (end := data.find(b"\n", start)) >= 0:
+            line = data[start:end].rstrip(b"\r")
+            start = end + 1
+            self.session.commands += 1
+            if not line or self.session.commands >= self._door.stress.policy.commands:
+                self._take = Wire._lines
+                if str((self.session.dialect or {}).get("http")).upper().startswith("CONNECT"):
+                    self._out += b"HTTP/1.0 200 Connection established\r\n\r\n"
+                    self._out += self._door.face.banner(self._door.stress.policy.hint)
+                return data[start:]
+        self._ahead = data[start:][:MAX_LINE]
+        return b""
+
+    # TLS
 
     @property
     def _may_start_tls(self) -> bool:
         return self._door.tls is not None and not self.session.tls_version
 
-    async def _data(self, _verb: str, _argument: str) -> None:
-        refusal = self.session.refuse_data() if self._chunks is None else "503 5.5.1 BDAT was begun"
-        if refusal:
-            self._say(refusal)
-            return
-        self._say("354 End with <CR><LF>.<CR><LF>")
-        self._taking = True
-        body = Body(self._door.intake.max_size, bare_lf=not self._talk.crlf)
-        while (rest := body.feed(await self._talk.hear())) is None:
-            pass
-        self._talk.unhear(rest)
-        self._talk.crlf = not body.bare_lf
-        await self._finish(body.message(), body.oversize)
+    def _starttls(self, _verb: str, argument: str) -> bytes:
+        face = self._door.face
+        if argument:
+            return self.session.refused(face.starttls_argument(), "syntax")
+        if not self._may_start_tls:
+            return self.session.refused(face.starttls_not_now(), "not_offered")
+        self._out += face.starttls_ready()
+        self._flush()
+        self._start_tls()
+        return b""
 
-    async def _bdat(self, _verb: str, argument: str) -> None:
+    def _start_tls(self) -> None:
+        self._take = Wire._ignore  # what was said in the clear is nobody's word (RFC 3207, 6)
+        self._drop_message()
+        self._task = self._loop.create_task(self._secure())
+
+    async def _secure(self) -> None:
+        """The handshake; after it the session begins anew."""
+        try:
+            transport = await self._loop.start_tls(
+                cast(asyncio.Transport, self.transport),
+                self,
+                cast(ssl.SSLContext, self._door.tls),
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+            )
+        except (OSError, RuntimeError):  # gone, or no TLS of ours; RuntimeError is uvloop's for gone
+            self._door.gate.refuse("tls")
+            self.abort()
+            return
+        finally:
+            self._task = None
+        if transport is None or self.transport is None:  # gone meanwhile
+            return
+        self.transport = transport
+        tls = transport.get_extra_info("ssl_object")
+        self.session.encrypted(tls.version(), tls.cipher()[0])
+        self._take = Wire._lines
+        self.heard_at = self._loop.time()
+        if "tls_first" in (self.session.dialect or {}):
+            transport.write(self._door.face.banner(self._door.stress.policy.hint))
+
+    # Messages
+
+    def _refuse_data(self) -> bytes | None:
+        """Why no message can be taken now."""
+        if self._door.gate.message(self.session.client[0]) is not None:
+            self.hang_up("rate")  # counted as message_rate too: there are other reasons to hang up
+            return b""
+        return self.session.refuse_data()
+
+    def _data(self, _verb: str, _argument: str) -> bytes:
+        if self._body is not None:
+            return self.session.refused(self._door.face.bdat_begun(), "order")
+        refusal = self._refuse_data()
+        if refusal is not None:
+            return refusal
+        self._body = Body(self._door.intake.max_size, bare_lf=not self._crlf)
+        self._began_at = self.heard_at
+        self._take = Wire._message
+        return self._door.face.data_go()
+
+    def _message(self, data: bytes) -> bytes:
+        """Listen for the end of the data."""
+        body = cast(Body, self._body)
+        rest = body.feed(data)
+        if rest is None:
+            self._weigh(body)
+            return b""
+        self._crlf = not body.bare_lf
+        if rest:
+            self.session.saw("after_data")
+        self._take = Wire._lines
+        self._finish(body)
+        return rest
+
+    def _bdat(self, _verb: str, argument: str) -> bytes:
         said = _BDAT.fullmatch(argument)
-        if not said:
-            self._hang_up("501 5.5.4 Syntax: BDAT size [LAST]")  # who knows where the next command begins
-            return
-        size = int(said[1])
-        refusal = self.session.refuse_data() if self._chunks is None else None
-        chunks = bytearray() if self._chunks is None else self._chunks
-        oversize = len(chunks) + size > self._door.intake.max_size
-        self._taking = True
-        await self._talk.take(size, None if refusal or oversize else chunks)
-        if refusal or oversize or said[2]:
-            await self._finish(bytes(chunks), oversize, refusal)
+        if not said:  # who knows where the next command begins
+            self._out += self.session.refused(self._door.face.bdat_syntax(), "syntax")
+            self._close()
+            return b""
+        if self._body is None:
+            refusal = self._refuse_data()
+            if self._over_at:
+                return b""
+            self._body = Chunks(self._door.intake.max_size, refusal)
+            self._began_at = self.heard_at
+        cast(Chunks, self._body).expect(int(said[1]), last=bool(said[2]))
+        self._take = Wire._chunk
+        if said[1].strip("0") == "":
+            self._chunk(b"")
+        return b""
+
+    def _chunk(self, data: bytes) -> bytes:
+        """Listen for the end of a chunk. It is taken off the wire also when it is refused."""
+        chunks = cast(Chunks, self._body)
+        rest = chunks.feed(data)
+        if rest is None:
+            self._weigh(chunks)
+            return b""
+        self._take = Wire._lines
+        if chunks.refusal is not None:
+            self._drop_message()
+            self._out += b"".join(self.session.give_up(chunks.refusal))
+        elif chunks.last or chunks.oversize:
+            if rest:
+                self.session.saw("after_data")
+            self._finish(chunks)
         else:
-            self._chunks, self._taking = chunks, False
-            self._say(f"250 2.0.0 {size} bytes")
+            self._weigh(chunks)
+            self._out += self._door.face.bdat_ok(chunks.announced)
+        return rest
 
-    async def _finish(self, message: bytes, oversize: bool, refusal: str | None = None) -> None:
+    def _weigh(self, body: Collected) -> None:
+        """Count what is in memory; what is too much for it goes to the spool."""
+        intake = self._door.intake
+        intake.memory.add(body.kept - self._weight)
+        self._weight = body.kept
+        if body.oversize and self._draft is not None:
+            self._draft.abandon()
+            self._draft = None
+        if body.kept and intake.must_spill(body.kept):
+            try:
+                if self._draft is None:
+                    self._draft = intake.draft(*self.session.aims())
+                self._draft.write(body.take())
+            except OSError:  # the intake has told the operator
+                self._no_room = True
+                body.give_up()
+            intake.memory.add(-self._weight)
+            self._weight = 0
+
+    def _drop_message(self) -> None:
+        """Forget the message that was coming in."""
+        self._body, self._no_room = None, False
+        if self._weight:
+            self._door.intake.memory.add(-self._weight)
+            self._weight = 0
+        if self._draft is not None:
+            self._draft.abandon()
+            self._draft = None
+
+    def _finish(self, body: Collected) -> None:
         """The transaction ends: store the message, or say why not."""
-        if oversize and not refusal:
-            refusal = TOO_LARGE.format(self._door.intake.max_size)
-        self._set_rset_state()
-        self._say(*await self.session.finish(message, refusal))
-        self._taking = False
+        session, face = self.session, self._door.face
+        if self._draft is not None and not body.oversize:
+            try:
+                self._draft.write(body.take())
+            except OSError:
+                self._no_room = True
+        refusal = b""
+        if self._no_room:
+            refusal = session.refused(face.no_room(), "no_room")
+        elif body.oversize:
+            refusal = session.refused(face.too_large(), "too_large")
+        if refusal:
+            self._drop_message()
+            self._out += b"".join(session.give_up(refusal))
+            return
+        self._junk = 0
+        message, self._draft = self._draft or body.take(), None
+        self._drop_message()
+        self._answered = False
+        session.store(message, self._stored)
+        if not self._answered:
+            self._take = Wire._wait
+
+    def _stored(self, replies: list[bytes]) -> None:
+        """The message is stored, or could not be; called at once, or from the loop when the disk is slow."""
+        self._answered = True
+        self._out += b"".join(replies)
+        if self._take is Wire._wait:
+            self._go_on()
 
 
-_Command = Callable[[Wire, str, str], Awaitable[None]]
+_PATIENT = frozenset({Wire._wait})
+"""What a connection that can't be listened to does: its client is kept, although it says nothing more."""
+
+_Command = Callable[[Wire, str, str], bytes]
 _COMMANDS: dict[str, _Command] = {
     "HELO": Wire._hello,
     "EHLO": Wire._hello,
@@ -290,16 +666,50 @@ _COMMANDS: dict[str, _Command] = {
     "RSET": Wire._rset,
     "NOOP": Wire._noop,
     "VRFY": Wire._vrfy,
-    "EXPN": Wire._refuse,
-    "AUTH": Wire._refuse,
+    "EXPN": Wire._expn,
+    "AUTH": Wire._auth,
     "HELP": Wire._help,
     "STARTTLS": Wire._starttls,
     "QUIT": Wire._quit,
+    "CONNECT": Wire._http,
+    "POST": Wire._http,
+    "PUT": Wire._http,
 }
+
+
+def _proxy_header(header: ProxyHeader) -> Callable[[Wire, bytes], bytes]:
+    """Listen for the word of a load balancer about who its client is."""
+
+    def take(wire: Wire, data: bytes) -> bytes:
+        session = wire.session
+        try:
+            said = header.feed(data)
+        except ValueError:
+            wire._door.gate.refuse("proxy")
+            wire.abort()
+            return b""
+        if said is None:
+            return b""
+        session.saw("proxy", session.client[0])
+        session.client = said.client if said.client[0] else session.client
+        session.server = said.server if said.server[0] else session.server
+        wire._take = Wire._lines
+        wire._admit()
+        return said.rest
+
+    return take
+
+
+def _peek(fd: int, family: int) -> bytes:
+    """The first two bytes that wait at a socket, left there."""
+    with closing(socket.socket(family, fileno=os.dup(fd))) as copy, suppress(BlockingIOError):
+        return copy.recv(2, socket.MSG_PEEK)
+    return b""
 
 
 def _address(said: Any) -> tuple[str, int]:
     """Host and port of a socket address; empty for a UNIX socket."""
-    if not isinstance(said, tuple):
+    if type(said) is not tuple:
         return "", 0
-    return str(said[0]).removeprefix("::ffff:"), int(said[1])
+    host = said[0]
+    return (host[7:] if host.startswith("::ffff:") else host), said[1]

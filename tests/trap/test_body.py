@@ -43,6 +43,10 @@ def receive(wire: list[bytes], limit: int = 10**6, bare_lf: bool = False) -> tup
     return body, None
 
 
+def message_of(body: Body) -> bytes:
+    return b"".join(body.take())
+
+
 def stuffed(message: bytes) -> bytes:
     """What a correct client sends for a message that ends with CRLF."""
     return re.sub(rb"(\A|\r\n)\.", rb"\1..", message) + b".\r\n"
@@ -60,41 +64,41 @@ def test_any_message_in_any_pieces_comes_out_as_it_was(message, cuts, after):
         wires.append(stuffed(message))
     for wire in wires:
         body, rest = receive(pieces(wire + after, cuts))
-        assert (body.message(), rest, body.oversize) == (message, after, False)
+        assert (message_of(body), rest, body.oversize) == (message, after, False)
 
 
 @given(hostile, st.lists(st.integers(0, 500), max_size=12), st.booleans(), st.integers(0, 40))
 def test_the_pieces_never_matter(wire, cuts, bare_lf, limit):
     def outcome(parts: list[bytes]) -> tuple[object, ...]:
         body, rest = receive(parts, limit, bare_lf)
-        return rest, rest is not None and (body.message(), body.oversize)
+        return rest, rest is not None and (message_of(body), body.oversize)
 
     assert outcome(pieces(wire, cuts)) == outcome([wire])
 
 
 def test_an_empty_message_ends_at_once():
     body, rest = receive([b".\r\nQUIT\r\n"])
-    assert (body.message(), rest) == (b"", b"QUIT\r\n")
+    assert (message_of(body), rest) == (b"", b"QUIT\r\n")
 
 
 def test_a_dot_that_was_not_stuffed_is_taken_for_one_that_was():
     body, _ = receive([b".lonely\r\n.\r\n"])
-    assert body.message() == b"lonely\r\n"
+    assert message_of(body) == b"lonely\r\n"
 
 
 def test_after_a_bare_newline_a_lone_dot_is_content_and_two_are_one_stuffed():
     body, _ = receive([b"a\n.b\n..c\r\n.\r\n"])
-    assert body.message() == b"a\n.b\n.c\r\n"
+    assert message_of(body) == b"a\n.b\n.c\r\n"
 
 
 def test_without_any_crlf_a_bare_dot_line_ends_it():
     body, rest = receive([b"a\n..b\n.", b"\nQUIT\n"], bare_lf=True)
-    assert (body.message(), rest, body.bare_lf) == (b"a\n.b\n", b"QUIT\n", True)
+    assert (message_of(body), rest, body.bare_lf) == (b"a\n.b\n", b"QUIT\n", True)
 
 
 def test_one_crlf_in_the_message_and_a_bare_dot_line_ends_it_no_more():
     body, rest = receive([b"a\r", b"\nb\n.\nRCPT TO:<x>\n", b"c\r\n.\r\n"], bare_lf=True)
-    assert (body.message(), rest, body.bare_lf) == (b"a\r\nb\n.\nRCPT TO:<x>\nc\r\n", b"", False)
+    assert (message_of(body), rest, body.bare_lf) == (b"a\r\nb\n.\nRCPT TO:<x>\nc\r\n", b"", False)
 
 
 @pytest.mark.parametrize("extra", [-1, 0, 1])
@@ -102,14 +106,14 @@ def test_the_limit_counts_the_message_and_not_its_stuffing(extra):
     message = b".a\r\n" * 25
     body, rest = receive(pieces(stuffed(message), list(range(0, 200, 7))), limit=100 + extra)
     assert (body.oversize, rest) == (extra < 0, b"")
-    assert body.message() == (b"" if extra < 0 else message)
+    assert message_of(body) == (b"" if extra < 0 else message)
 
 
 def test_what_is_too_long_is_not_kept_while_it_is_read():
     body = Body(1000)
     for _ in range(1000):
         assert body.feed(b"x" * 1000) is None
-        assert len(body._raw) <= 2002
+        assert body.kept <= 1000
     assert body.feed(b"\r\n.\r\nNOOP\r\n") == b"NOOP\r\n"
     assert body.oversize
 
@@ -140,6 +144,6 @@ def assert_is_content(vector: bytes) -> None:
     text = b"Subject: x\r\n\r\nbefore" + vector + b"MAIL FROM:<smuggled@example.com>\r\n"
     body, rest = receive([text + b".\r\n"])
     assert rest == b""
-    assert body.message() == text.replace(b"\r\n.", b"\r\n")
+    assert message_of(body) == text.replace(b"\r\n.", b"\r\n")
     one_by_one, _ = receive([bytes([byte]) for byte in text + b".\r\n"])
-    assert one_by_one.message() == body.message()
+    assert message_of(one_by_one) == text.replace(b"\r\n.", b"\r\n")

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sinkkit import MemorySpool, play, run, settings, sink, until
 
-from trap import fsio, intake
+from trap import fsio, shortage
 from trap.config import Room, SpoolSettings, paths_below
 from trap.session import Session
 from trap.tls import server_context
@@ -75,7 +75,7 @@ def test_no_room_is_452_and_the_session_goes_on(caplog):
             client.writer.close()
 
     run(test())
-    assert [record.message for record in caplog.records] == [f"spool: {FULL}, answering 452"]
+    assert [record.message for record in caplog.records] == [f"spool: {FULL}: 1 answered 452"]
 
 
 def test_smtp_has_one_answer_for_two_queues_and_lmtp_one_a_recipient():
@@ -106,7 +106,7 @@ def test_smtp_has_one_answer_for_two_queues_and_lmtp_one_a_recipient():
 def test_below_the_reserve_no_message_is_begun(monkeypatch):
     left = {"bytes": 100, "inodes": 100}
     monkeypatch.setattr(fsio, "space", lambda _: fsio.Space(1000, left["bytes"], 1000, left["inodes"]))
-    monkeypatch.setattr(intake, "_ROOM_EVERY", 0.0)
+    monkeypatch.setattr(shortage, "_LOOK_EVERY", 0.0)
     config = msgspec.structs.replace(settings(), spool=SpoolSettings(reserve=Room("10%")))
 
     async def test():
@@ -232,9 +232,10 @@ def test_chunks_of_a_client_that_is_gone_are_let_go_at_once():
             await client.say(b"RCPT TO:<b@y>\r\n")
             assert (await client.say(b"BDAT 5\r\nhello")).startswith("250")
             (wire,) = inside.door.wires
-            assert wire._chunks == b"hello"
+            assert inside.intake.memory.held == 5
             client.writer.transport.abort()
-            await asyncio.wait_for(until(lambda: wire._chunks is None), 10)
+            await asyncio.wait_for(until(lambda: inside.intake.memory.held == 0), 10)
+            assert wire._body is None
 
     run(test())
 

@@ -37,6 +37,13 @@ def _workers(app: App, config: Config, names: list[str], number: int | None = No
     return children
 
 
+def _sinks(app: App, count: int, at: list[str]) -> list[Child]:
+    if count == 1:
+        return [Child("sink", [*app.arguments, "sink", *at])]
+    numbers = [str(number) for number in range(1, count + 1)]
+    return [Child(f"sink/{n}", [*app.arguments, "sink", "--number", n, *at]) for n in numbers]
+
+
 @command("up", "spamtrap up --dir /srv/trap --listen 127.0.0.1:2525")
 @click.option("--listen", metavar="HOST:PORT", help="Listen here instead of where the configuration says.")
 @pass_app
@@ -50,7 +57,7 @@ def up(app: App, listen: str | None) -> int:
     check_stages(config, app.text)  # before the first message is taken
     app.user()
     at = ["--listen", listen] if listen else []
-    children = [Child("sink", [*app.arguments, "sink", *at])]
+    children = _sinks(app, config.smtp.processes, at)
     children += _workers(app, config, config.queues)
     children.append(Child("reaper", [*app.arguments, "reap"]))
     return Supervisor(children).run()

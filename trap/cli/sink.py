@@ -1,7 +1,5 @@
 """The command `spamtrap sink`, apart from the others because only it needs an event loop and TLS."""
 
-import logging
-
 import click
 import msgspec
 
@@ -13,12 +11,14 @@ from trap.config import Config, Listener
 
 @command("sink", "spamtrap sink --listen 127.0.0.1:2525")
 @click.option("--listen", metavar="HOST:PORT", help="Listen here instead of where the configuration says.")
+@click.option(
+    "--number", type=click.IntRange(1), default=1, help="Of this process, where several share the ports."
+)
 @pass_app
-def sink(app: App, listen: str | None) -> int:
+def sink(app: App, listen: str | None, number: int) -> int:
     """Receive mail by SMTP or LMTP and put it into the first queue."""
     begin("sink")
-    logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's: a line a connection
-    return receiver.run(listening_at(app.config, listen))
+    return receiver.run(listening_at(app.config, listen), number)
 
 
 def listening_at(config: Config, listen: str | None) -> Config:
