@@ -12,7 +12,7 @@ from support import eventually
 from watchdog.observers.inotify_c import InotifyFD
 
 from trap.envelope import Envelope
-from trap.wake import Wake
+from trap.wake import NAP, NAPS, Wake
 
 LONG = 30.0
 """Seconds no wait in these tests comes near to."""
@@ -152,6 +152,43 @@ def test_two_that_watch_one_directory_are_both_woken(new):
     arrive(new)
     assert one.wait(LONG)
     assert other.wait(LONG)
+
+
+def test_arrivals_in_quick_succession_are_followed_by_naps(new, monkeypatch):
+    """For a while the kernel is not asked at all; then it is asked again."""
+    now = 100.0
+    monkeypatch.setattr("trap.wake.time.monotonic", lambda: now)
+    wake = Wake(new)
+    for number in range(2):
+        wake.arm()
+        arrive(new, str(number))
+        assert wake.wait(LONG) is True
+        now += NAP / 2
+    for number in range(2, 20):
+        wake.arm()
+        arrive(new, str(number))
+        assert wake.wait(LONG) is True, "a nap has ended: look"
+        assert wake.events == 2
+    wake.arm()
+    now += NAPS
+    assert wake.wait(LONG) is True, "what was settled when it was armed holds"
+    wake.arm()
+    arrive(new, "late")
+    assert wake.wait(LONG) is True
+    eventually(lambda: wake.events == 3)
+
+
+def test_a_poke_ends_a_nap(new, monkeypatch):
+    monkeypatch.setattr("trap.wake.NAP", LONG)
+    wake = Wake(new)
+    for _ in range(2):
+        wake.poke()
+        assert wake.wait(LONG) is True
+    wake.arm()
+    with ThreadPoolExecutor(1) as pool:
+        woken = pool.submit(wake.wait, 2 * LONG)
+        wake.poke()
+        assert woken.result(LONG) is True
 
 
 def test_a_poke_is_not_lost(new):
