@@ -91,8 +91,7 @@ class Gate:
         """Count a connection in, or say why not.
 
         Args:
-            ip: the client's address; empty when it has none (a UNIX socket) or is not known yet (before a
-                PROXY header): such a connection counts for the total only.
+            ip: the client's address; empty when it has none (a UNIX socket): it counts for the total only.
 
         Returns:
             None: it is inside, and `leave` is to be called in the end. Else the cause: "connections",
@@ -117,18 +116,8 @@ class Gate:
         self.peak = max(self.peak, self.open)
         return None
 
-    def reveal(self, ip: str) -> str | None:
-        """Tell whom a connection that was admitted as "" comes from, once a PROXY header has said it.
-
-        Returns:
-            As `admit`: when it is a cause, the connection does not count any more.
-        """
-        self.open -= 1
-        self.total -= 1
-        return self.admit(ip)
-
     def leave(self, ip: str) -> None:
-        """Count a connection out that was admitted, or revealed, with this address."""
+        """Count a connection out that was admitted with this address."""
         self.open -= 1
         inside = self._inside
         for key in keys(ip) if ip else ():

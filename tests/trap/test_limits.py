@@ -78,17 +78,6 @@ def test_a_client_without_an_address_counts_for_the_total_only():
     assert gate.open == 0
 
 
-def test_behind_a_load_balancer_the_client_counts_once_it_is_known():
-    gate = Gate(Limits(per_address=1))
-    assert gate.admit("") is None
-    assert gate.reveal("192.0.2.1") is None
-    assert gate.admit("") is None
-    assert gate.reveal("192.0.2.1") == "address"
-    assert (gate.open, gate.total) == (1, 1)
-    gate.leave("192.0.2.1")
-    assert gate.open == 0
-
-
 def test_a_minute_s_allowance_may_be_taken_at_once_then_it_trickles():
     clock = Clock()
     gate = Gate(Limits(connection_rate=6, message_rate=3), clock)
