@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from trap.archive.fields import Fields, extract, unparsed
+from trap.archive.fields import Fields, indexed, unparsed
 from trap.archive.record import Record
 
 DEATHS = 2
@@ -52,7 +52,7 @@ class Suspect:
             return unparsed(record, f"parser: died of it {deaths} times")
         self._write(f"{place}\n", self._end)
         try:
-            return extract(record)
+            return indexed(record)
         finally:
             os.ftruncate(self._fd, self._end)
 

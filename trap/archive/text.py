@@ -27,7 +27,8 @@ def from_html(source: str) -> str:
     '  Viagra & more at us http://a.example/x'
     """
     source = _INVISIBLE.sub(" ", source[:MAX_HTML])
-    links = dict.fromkeys(link for tag in _TAG.findall(source) for link in _LINK.findall(tag))
+    tags = [tag for tag in _TAG.findall(source) if "://" in tag]
+    links = dict.fromkeys(link for tag in tags for link in _LINK.findall(tag))
     # A tag that only changes the look does not end a word, which spammers know.
     words = _TAG.sub(lambda tag: "" if _INLINE.match(tag[0]) else " ", source)
     return " ".join([html.unescape(_ENDLESS.sub(" ", words)), *links])

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trap.archive import fields as fields_module
-from trap.archive.fields import MAX_TEXT, Fields, extract
+from trap.archive.fields import MAX_TEXT, Attachment, Fields, extract, indexed
 from trap.archive.record import Record
 from trap.archive.text import from_html, searchable
 
@@ -168,6 +168,30 @@ def test_no_message_breaks_it(message: bytes) -> None:
 def test_all_of_the_corpus_that_is_malformed(corpus: Path) -> None:
     for path in sorted(corpus.glob("malformed/*.eml"))[::4]:
         parsed(path.read_bytes())
+
+
+def same(message: bytes) -> None:
+    """What the index holds is what mail-parser says of the whole message."""
+    whole, quick = extract(record(message)), indexed(record(message))
+    # mail-parser makes up another name each time for a file that has none
+    assert list(map(file_without_name, quick.attachments)) == list(map(file_without_name, whole.attachments))
+    for field in ("subject", "senders", "recipients", "defects", "text"):
+        assert getattr(quick, field) == getattr(whole, field), field
+
+
+def file_without_name(file: Attachment) -> tuple[str, int, str]:
+    return file.type, file.size, file.sha256
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(PIECES.encode("latin-1").split(b"|")), max_size=40).map(b"".join))
+def test_the_index_holds_what_mail_parser_says(message: bytes) -> None:
+    same(message)
+
+
+def test_the_index_holds_what_mail_parser_says_of_the_corpus(corpus: Path) -> None:
+    for path in sorted(corpus.glob("*/*.eml"))[::7]:
+        same(path.read_bytes())
 
 
 def test_html() -> None:

@@ -41,7 +41,7 @@ def deaths(work: Callable[[], None], most: int = 20) -> int:
 @pytest.fixture
 def poisoned(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An archive of two open segments, three deadly messages in each."""
-    monkeypatch.setattr(suspect, "extract", deadly)
+    monkeypatch.setattr(suspect, "indexed", deadly)
     stores = [Store(directory), Store(directory)]
     for number, store in enumerate(stores):
         words = ["prize", "poison", "poison", "prize", "poison", "prize"]
