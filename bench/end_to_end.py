@@ -1,119 +1,356 @@
-"""From port to archive: the whole corpus through a whole trap, with and without every process being killed.
+"""From port to archive: the corpus over SMTP through a whole trap, all stages on, until every message is
+archived and searchable.
 
-The peer is Postfix's smtp-sink, which receives the same replay and does nothing with it: what the
-trap is slower by is what judging, archiving and reporting cost on the same two cores.
+    python bench/end_to_end.py [--quick] [--messages N] [--rounds N] [--json FILE]
+    python bench/end_to_end.py --kill 10 [--messages N]
 
-Usage: bench/end_to_end.py [--kill 10] [--limit 1000]
+Sustained: mail is sent as fast as it is taken, over 20 connections; the clock stops when the last
+message has gone its way and is in the index. The corpus is sent again and again, each time in other
+words, so that dedup drops in each round what it would drop of the corpus and not all of it; "unlike"
+puts each message into words of its own, so that nearly all go the whole way. Latency: from the 250 to
+the archive, by the mail log, at half the sustained rate. CPU: of every process, by the kernel's clock,
+a message sent and a message that reached it.
+
+The peer is Postfix's smtp-sink, which receives the same and does nothing with it: what the trap is
+slower by is what judging, archiving and reporting cost on the same cores. The spool is on tmpfs, the
+archive and all else on --dir's disk.
+
+With --kill every process of the trap is killed so often meanwhile, and the account must balance.
 """
 
 import argparse
 import gzip
+import json
 import os
+import random
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from corpus import needed  # noqa: E402 - after the path is set
-from support import free_port  # noqa: E402 - after the path is set
+from sink import cpu_seconds, wait_for  # noqa: E402
+from smtp_load import send, stream, write  # noqa: E402
+from support import free_port  # noqa: E402
 from trapkit import Trap, digests, hurt  # noqa: E402
+
+from trap.archive.index import Index  # noqa: E402
+from trap.archive.indexer import behind, ends  # noqa: E402
+from trap.ledger import Event, events_since  # noqa: E402
+
+WARM = 1500
+"""Messages sent before anything is measured: processes start, the archive trains its first dictionary."""
+LATE = 15.0
+"""Seconds for which the latency is measured."""
+PATIENCE = 300.0
+INDEXER = "archive indexer"
+OTHERS = ("sink", "reap", "web")
+JUDGED = frozenset({"accepted", "passed", "archived", "reported", "done", "dropped"})
+FIGURES = ("median", "low", "high")
+KINDS = {"sustained": False, "sustained, unlike": True}
+
+
+class Usage(NamedTuple):
+    """What one process took for one run."""
+
+    cpu_ms: float
+    """A message sent."""
+    reached: float
+    """Of the messages sent, the share that came to it."""
+
+
+class Run(NamedTuple):
+    """One run of one kind."""
+
+    rate: float
+    taken: float
+    """Messages a second that were taken, while they were taken."""
+    usage: dict[str, Usage]
+
+
+class Home:
+    """A trap at work, and what a bench asks of it."""
+
+    def __init__(self, directory: Path, memory: Path) -> None:
+        self.spool = directory / "spool"
+        self.spool.symlink_to(memory)
+        self.archive = directory / "archive"
+        self.maillog = directory / "state" / "maillog"
+        self.trap = Trap(directory)
+
+    def settle(self) -> None:
+        """Wait until every queue is empty and all that is archived is in the index."""
+        end = time.monotonic() + PATIENCE
+        while self._busy() or self._unindexed():
+            if time.monotonic() > end:
+                sys.exit(f"the trap is not done after {PATIENCE:g} s")
+            time.sleep(0.02)
+
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds of each process so far, by what it does."""
+        found: Counter[str] = Counter()
+        for pid, name in self.trap.children().items():
+            found[_called(name)] += cpu_seconds(pid)
+        return found
+
+    def events(self, since: float) -> Iterator[Event]:
+        """Lines of the mail log from then on."""
+        return events_since(self.maillog, since)
+
+    def _busy(self) -> bool:
+        for queue in self.spool.iterdir():
+            if queue.name in {"tmp", "bad"}:
+                continue
+            for place in [queue / "new", *(queue / "work").glob("*")]:
+                try:
+                    if any(os.scandir(place)):
+                        return True
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+        return False
+
+    def _unindexed(self) -> int:
+        index = Index.open(self.archive)
+        try:
+            return behind(index, ends(self.archive, index))
+        finally:
+            index.close()
+
+
+def _called(command: str) -> str:
+    words = command.split()
+    if "trap.archive.indexer" in words:
+        return INDEXER
+    if "work" in words:
+        return words[words.index("work") + 1]
+    return next((word for word in words if word in OTHERS), "other")
+
+
+def sustained(home: Home, mail: Path, first: int, count: int) -> Run:
+    """Send as fast as it goes, and wait until all is done."""
+    since, begun, before = time.time(), time.perf_counter(), home.cpu()
+    sent = send(mail, home.trap.port, first=first, count=count)
+    home.settle()
+    seconds = time.perf_counter() - begun
+    after = home.cpu()
+    reached: Counter[str] = Counter({"(sender)": count})
+    for event in home.events(since):
+        reached[event.q if event.e != "accepted" else "sink"] += event.e in JUDGED
+        reached[INDEXER] += event.e == "archived"
+    if sent.refused or reached["sink"] != count:
+        sys.exit(f"{reached['sink']} of {count} messages were taken, {sent.refused} refused")
+    spent = {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
+    spent["(sender)"] = sent.cpu_seconds
+    usage = {name: Usage(spent[name] / count * 1000, reached[name] / count) for name in spent}
+    return Run(count / seconds, count / sent.seconds, usage)
+
+
+def latency(home: Home, mail: Path, rate: float, count: int) -> list[float]:
+    """Seconds from the 250 to the archive, of each message that is archived, sorted; sent at a given rate."""
+    since = time.time()
+    send(mail, home.trap.port, rate=rate, count=count)
+    home.settle()
+    taken: dict[str, float] = {}
+    waited = []
+    for event in home.events(since):
+        if event.e == "accepted":
+            taken[event.id] = event.t
+        elif event.e == "archived" and event.id in taken:
+            waited.append(event.t - taken[event.id])
+    return sorted(waited)
+
+
+@contextmanager
+def at_home(where: Path | None) -> Iterator[Home]:
+    """A trap that runs, its spool on tmpfs; it ends, and all of it goes, with the block."""
+    with (
+        tempfile.TemporaryDirectory(dir=where, prefix="bench-trap-") as directory,
+        tempfile.TemporaryDirectory(dir="/dev/shm", prefix="bench-trap-") as memory,
+    ):
+        home = Home(Path(directory), Path(memory))
+        try:
+            home.trap.start()
+            yield home
+        finally:
+            home.trap.stop()
+
+
+@contextmanager
+def smtp_sink() -> Iterator[int | None]:
+    """Postfix's, on a port; None when it is not installed."""
+    found = shutil.which("smtp-sink", path=f"{os.environ['PATH']}:/usr/sbin")
+    if not found:
+        yield None
+        return
+    port = free_port()
+    user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    process = subprocess.Popen([found, *user, f"127.0.0.1:{port}", "256"], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(port)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def to_peer(mail: Path, first: int, count: int) -> float | None:
+    """Messages a second that smtp-sink takes."""
+    with smtp_sink() as port:
+        return count / send(mail, port, first=first, count=count).seconds if port else None
+
+
+def measure(files: list[Path], options: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
+    """All rows: sustained rates and what they cost, latency at half of them, the peer."""
+    count, rounds = options.messages, options.rounds
+    runs: dict[str, list[Run]] = {}
+    peers: list[float] = []
+    waits: list[list[float]] = []
+    for kind, unlike in KINDS.items():
+        mail = scratch / "mail"
+        write(mail, stream(files, WARM + count, unlike=unlike))
+        for _ in range(rounds):
+            with at_home(options.dir) as home:
+                warm(home, mail)
+                runs.setdefault(kind, []).append(run := sustained(home, mail, WARM, count))
+                print(f"{kind:20} {run.rate:6.0f} messages/s, taken at {run.taken:.0f}/s", flush=True)
+            if not unlike and (rate := to_peer(mail, WARM, count)):
+                peers.append(rate)
+        if not unlike:
+            half = statistics.median(run.rate for run in runs[kind]) / 2
+            for _ in range(rounds):
+                with at_home(options.dir) as home:
+                    warm(home, mail)
+                    waits.append(latency(home, mail, half, min(count, int(half * LATE))))
+    return [*rates(runs, peers), *delays(waits), *costs(runs)]
+
+
+def warm(home: Home, mail: Path) -> None:
+    """Let the processes start and the archive train its first dictionary."""
+    send(mail, home.trap.port, count=WARM)
+    home.settle()
+
+
+def rates(runs: dict[str, list[Run]], peers: list[float]) -> Iterator[dict[str, Any]]:
+    """Messages a second, and the share that was archived."""
+    peer = statistics.median(peers) if peers else None
+    for kind, made in runs.items():
+        yield row(f"{kind}, messages/s", "spamtrap", [run.rate for run in made], peer)
+        yield row(f"{kind}, archived share", "spamtrap", [run.usage[INDEXER].reached for run in made])
+    if peers:
+        yield row("sustained, messages/s", "smtp-sink", peers, peer)
+
+
+def delays(waits: list[list[float]]) -> Iterator[dict[str, Any]]:
+    """Milliseconds from the 250 to the archive."""
+    for share in (0.5, 0.99):
+        cuts = [each[int(len(each) * share)] * 1000 for each in waits]
+        yield row(f"250 to archived at half load, p{share * 100:.0f} ms", "spamtrap", cuts)
+
+
+def costs(runs: dict[str, list[Run]]) -> Iterator[dict[str, Any]]:
+    """CPU milliseconds by process: for each message sent, and for each that came to it."""
+    for kind, made in runs.items():
+        names = sorted(made[0].usage, key=lambda name: -made[0].usage[name].cpu_ms)
+        for name in names:
+            each = [run.usage[name] for run in made]
+            yield row(f"{kind}, CPU ms a message sent", name, [use.cpu_ms for use in each])
+            if reached := statistics.median(use.reached for use in each):
+                yield row(f"{kind}, CPU ms a message reached", name, [use.cpu_ms / reached for use in each])
+        yield row(
+            f"{kind}, CPU ms a message sent",
+            "all",
+            [sum(u.cpu_ms for u in run.usage.values()) for run in made],
+        )
+
+
+def row(what: str, subject: str, values: list[float], base: float | None = None) -> dict[str, Any]:
+    """One line of the table: median and spread, and the ratio to `base` where there is one."""
+    median = statistics.median(values)
+    ratio = median / base if base else None
+    return {
+        "what": what,
+        "subject": subject,
+        "median": median,
+        "low": min(values),
+        "high": max(values),
+        "ratio": ratio,
+    }
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print the table."""
+    print(f"\n{'':48}{'':16}{'median':>9}{'low':>9}{'high':>9}{'ratio':>7}")
+    for each in rows:
+        figures = "".join(f"{each[key]:9.3f}" if each[key] < 100 else f"{each[key]:9.0f}" for key in FIGURES)
+        ratio = f"{each['ratio']:7.2f}" if each["ratio"] else ""
+        print(f"{each['what']:48}{each['subject']:16}{figures}{ratio}")
+
+
+def killed(files: list[Path], options: argparse.Namespace, scratch: Path) -> None:
+    """Replay while every process is killed again and again, and let the audit say what became of it."""
+    mail = scratch / "eml"
+    mail.mkdir()
+    for file in files:
+        (mail / file.name).symlink_to(file)
+    with at_home(options.dir) as home:
+        trap = home.trap
+        line = [sys.executable, "-m", "trap", "replay", str(mail), "--to", f"127.0.0.1:{trap.port}"]
+        sent = subprocess.Popen([*line, "--connections", "20"], stdout=subprocess.PIPE, text=True)
+        print(f"killed:   {hurt(trap, sent, options.kill, 0.05)}")
+        print(f"replay:   {sent.communicate()[0].strip().splitlines()[-1]}")
+        trap.settled(300)
+        print(f"audit:    {trap.json('audit')}")
+        rows = trap.archived()
+        unknown, bad = set(rows) - digests(files), trap.json("status")["bad"]
+        print(f"archived: {len(rows)} distinct messages, {len(unknown)} that nobody sent; bad {bad}")
+        print(f"verify:   {trap.run('archive', 'verify').strip().splitlines()[-1]}")
+        sizes(home.archive, [file for file in files if file.stem in rows])
+
+
+def sizes(archive: Path, files: list[Path]) -> None:
+    """Bytes on disk for each archived message, against gzip -9 of each file."""
+    found = {path: path.stat().st_size for path in archive.rglob("*") if path.is_file()}
+    segments = sum(size for path, size in found.items() if "segments" in path.parts)
+    zipped = sum(len(gzip.compress(file.read_bytes(), 9)) for file in files)
+    print(
+        f"archive:  {segments / len(files):.0f} bytes a message, {segments / zipped:.2f} of gzip -9 a file; "
+        f"the index adds {(sum(found.values()) - segments) / len(files):.0f}"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--messages", type=int, default=6000, help="of one run")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one short round: half a minute")
+    parser.add_argument("--dir", type=Path, help="where archive, log and state lie; a real disk")
+    parser.add_argument("--json", type=Path, help="write the rows there")
     parser.add_argument("--kill", type=int, default=0, help="SIGKILL each process this often meanwhile")
-    parser.add_argument("--limit", type=int, default=0, help="only this many messages")
     options = parser.parse_args()
-    files = sorted(needed().glob("*/*.eml"))[: options.limit or None]
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        mail = Path(directory, "mail")
-        mail.mkdir()
-        for file in files:
-            (mail / file.name).symlink_to(file)
-        peer = to_smtp_sink(mail, Path(directory))
-        home = Path(directory, "trap")
-        home.mkdir()
-        trap = Trap(home)
-        try:
-            trap.start()
-            through_trap(trap, files, mail, options.kill, peer)
-        finally:
-            trap.stop()
-
-
-def replay(mail: Path, port: int) -> "subprocess.Popen[str]":
-    line = [
-        sys.executable,
-        "-m",
-        "trap",
-        "replay",
-        str(mail),
-        "--to",
-        f"127.0.0.1:{port}",
-        "--connections",
-        "20",
-    ]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def to_smtp_sink(mail: Path, directory: Path) -> float | None:
-    """Seconds that the replay needs when Postfix's smtp-sink receives it; None when it is not installed."""
-    program = shutil.which("smtp-sink", path=f"{os.environ['PATH']}:/usr/sbin")
-    if not program:
-        return None
-    port = free_port()
-    user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    sink = subprocess.Popen([program, *user, f"127.0.0.1:{port}", "256"], stderr=subprocess.DEVNULL)
-    try:
-        time.sleep(0.5)
-        start = time.monotonic()
-        sent = replay(mail, port)
-        out, _ = sent.communicate()
-        print(f"smtp-sink: {out.strip().splitlines()[-1]}")
-        return time.monotonic() - start
-    finally:
-        sink.kill()
-        sink.wait()
-
-
-def through_trap(trap: Trap, files: list[Path], mail: Path, kill: int, peer: float | None) -> None:
-    start = time.monotonic()
-    sent = replay(mail, trap.port)
-    killed = hurt(trap, sent, kill, 0.05) if kill else {}
-    out, _ = sent.communicate()
-    received = time.monotonic() - start
-    trap.settled(300)
-    done = time.monotonic() - start
-    account = trap.json("audit")
-    status = trap.json("status")
-    print(f"trap:      {out.strip().splitlines()[-1]}")
-    if killed:
-        print(f"killed:    {killed}")
-    for what, seconds in (("received", received), ("end to end", done)):
-        ratio = f"  {peer / seconds:.2f} of smtp-sink" if peer else ""
-        print(f"{what:10} {len(files) / seconds:8.0f} messages/s{ratio}")
-    print(f"queues empty {done - received:.1f} s after the last message")
-    print(f"audit: {account}")
-    rows = trap.archived()
-    unknown = set(rows) - digests(files)
-    print(f"archived {len(rows)} distinct messages, {len(unknown)} that nobody sent; bad {status['bad']}")
-    print(trap.run("archive", "verify").strip().splitlines()[-1])
-    report_sizes(trap.directory / "archive", [file for file in files if file.stem in rows])
-
-
-def report_sizes(archive: Path, files: list[Path]) -> None:
-    """Bytes on disk for each archived message, against gzip -9 of each file."""
-    sizes = {path: path.stat().st_size for path in archive.rglob("*") if path.is_file()}
-    segments = sum(size for path, size in sizes.items() if "segments" in path.parts)
-    zipped = sum(len(gzip.compress(file.read_bytes(), 9)) for file in files)
-    count = len(files)
-    print(f"archive {segments / count:.0f} bytes a message, gzip -9 a file {zipped / count:.0f}", end="")
-    print(f": {segments / zipped:.2f} of it; the index adds {(sum(sizes.values()) - segments) / count:.0f}")
+    if options.quick:
+        options.messages, options.rounds = 2500, 1
+    files = sorted(needed().glob("*/*.eml"))
+    random.Random(1).shuffle(files)
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="bench-mail-") as scratch:
+        if options.kill:
+            killed(files[: options.messages], options, Path(scratch))
+            return
+        rows = measure(files, options, Path(scratch))
+    show(rows)
+    if options.json:
+        options.json.write_text(json.dumps({"name": "end_to_end", "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
