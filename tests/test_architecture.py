@@ -24,6 +24,8 @@ FOUNDATION = {
     "config",
     "configcheck",
     "configfile",
+    "configlimits",
+    "units",
     "fsio",
     "stage",
     "__init__",

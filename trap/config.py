@@ -4,99 +4,19 @@ What a setting means stands beside it here and, for people, in deploy/spamtrap.y
 file, its errors with their lines, lives in trap/configfile.py.
 """
 
-import math
 import os
-import re
 import socket
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?")
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
-_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
-_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-
-
-class Duration(float):
-    """A time span in seconds, written as a number or like "90s", "15m", "24h", "7d", "2w"."""
-
-    def __new__(cls, value: str | float) -> "Duration":
-        """Raise ValueError when `value` can't be read as a time span."""
-        if isinstance(value, str):
-            match = _DURATION.fullmatch(value.strip())
-            if not match:
-                raise ValueError(f"{value!r} is not a time span; write it like 90s, 15m, 24h or 7d")
-            value = float(match[1]) * _SECONDS[match[2] or "s"]
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{value!r} is not a time span: it should be 0 or more")
-        return super().__new__(cls, value)
-
-
-class Size(int):
-    """A number of bytes, written as a number or like "500kB", "30MB", "2GB" (powers of 1024)."""
-
-    def __new__(cls, value: str | int) -> "Size":
-        """Raise ValueError when `value` can't be read as a size."""
-        if isinstance(value, str):
-            match = _SIZE.fullmatch(value.strip())
-            if not match:
-                raise ValueError(f"{value!r} is not a size; write it like 500kB, 30MB or 2GB")
-            value = int(float(match[1]) * 1024 ** _POWER[match[2].lower()])
-        if value < 0:
-            raise ValueError(f"{value!r} is not a size: it should be 0 or more")
-        return super().__new__(cls, value)
-
-
-class Share(float):
-    """A part of a whole, written like "70%" or 0.7."""
-
-    def __new__(cls, value: str | float) -> "Share":
-        """Raise ValueError when `value` can't be read as a share."""
-        said = value
-        if isinstance(value, str):
-            match = _SHARE.fullmatch(value.strip())
-            value = float(match[1]) / 100 if match else -1.0
-        if not 0 <= value <= 1:
-            raise ValueError(f"{said!r} is not a share; write it like 75%")
-        return super().__new__(cls, value)
-
-
-class Room:
-    """An amount of a file system: a share of it ("75%") or a size ("2GB")."""
-
-    def __init__(self, value: str | int) -> None:
-        self.text = str(value)
-        self.share: float | None = None
-        self.size = 0
-        if isinstance(value, str) and value.strip().endswith("%"):
-            try:
-                self.share = float(value.strip()[:-1]) / 100
-            except ValueError:
-                self.share = -1.0
-            if not 0 <= self.share <= 1:
-                raise ValueError(f"{value!r} is not a share; write it like 75%")
-        else:
-            self.size = Size(value)
-
-    def of(self, total: int) -> int:
-        """The amount in bytes on a file system of `total` bytes."""
-        return self.size if self.share is None else int(total * self.share)
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Room) and (self.share, self.size) == (other.share, other.size)
-
-    def __hash__(self) -> int:
-        return hash((self.share, self.size))
-
-
-class Base(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every part of the configuration has in common."""
+from trap.configlimits import Limits, StressSettings
+from trap.units import Base as Base
+from trap.units import Duration as Duration
+from trap.units import Room as Room
+from trap.units import Share as Share
+from trap.units import Size as Size
 
 
 class Listener(Base, frozen=True):
@@ -175,97 +95,6 @@ class Smtp(Base, frozen=True):
     """Sink processes that share the ports; each has limits of its own."""
 
 
-class Limits(Base, frozen=True):
-    """What clients may take of one sink process. 0: no limit."""
-
-    connections: int = 20_000
-    """Open at once; fewer where the process may not open so many files."""
-    per_address: int = 1_000
-    per_network: int = 4_000
-    """Open at once from one /24, or /48 of IPv6."""
-    connection_rate: int = 0
-    """New connections a minute from one address."""
-    message_rate: int = 0
-    """Messages a minute from one address."""
-    memory: Size = Size("256MB")
-    """Of messages on their way in, over all sessions; above it they go into the spool as they come."""
-    duration: Duration = Duration("1h")
-    """Longest session."""
-    deadline: Duration = Duration("2m")
-    """Longest time from the first to the last byte of a command."""
-    min_rate: Size = Size(100)
-    """Bytes a second that a message comes in with at least."""
-    commands: int = 0
-    """Most commands in a session."""
-    errors: int = 20
-    """Most commands in a session that were answered by an error."""
-    junk: int = 100
-    """Most commands in a session that lead to no message."""
-
-
-class Level(Base, frozen=True):
-    """How patient the sink is at one level of stress. What is not set is as at the level below it."""
-
-    timeout: Duration | None = None
-    deadline: Duration | None = None
-    duration: Duration | None = None
-    min_rate: Size | None = None
-    commands: int | None = None
-    errors: int | None = None
-    junk: int | None = None
-    hang_up: Literal[421, 521] = 421
-    """What a client hears when its connection is ended: 421 invites it to come back, 521 does not."""
-    hint: str = ""
-    """Said at the end of the banner."""
-
-
-class Raised(Level, frozen=True):
-    """A level that something leads to: any of these, when it is reached."""
-
-    connections: Share = Share("60%")
-    """Share of `limits.connections` that is open."""
-    lag: Duration = Duration("500ms")
-    """How late the event loop comes to what is due."""
-    spool: Share = Share("85%")
-    """Share of the spool's file system in use, bytes or inodes."""
-
-
-class Yellow(Raised, frozen=True):
-    """Somewhat impatient."""
-
-    timeout: Duration | None = Duration("60s")
-    deadline: Duration | None = Duration("30s")
-    duration: Duration | None = Duration("10m")
-    min_rate: Size | None = Size(500)
-    errors: int | None = 5
-    junk: int | None = 20
-
-
-class Red(Raised, frozen=True):
-    """Whoever has something to say may say it, at once."""
-
-    connections: Share = Share("85%")
-    lag: Duration = Duration("2s")
-    spool: Share = Share("93%")
-    timeout: Duration | None = Duration("10s")
-    deadline: Duration | None = Duration("10s")
-    duration: Duration | None = Duration("2m")
-    min_rate: Size | None = Size("1kB")
-    errors: int | None = 1
-    junk: int | None = 1
-    hang_up: Literal[421, 521] = 521
-
-
-class StressSettings(Base, frozen=True):
-    """How the sink changes its ways when many come at once."""
-
-    hold: Duration = Duration(1000)
-    """A level stays for so long after what led to it."""
-    green: Level = Level()
-    yellow: Yellow = Yellow()
-    red: Red = Red()
-
-
 class Tls(Base, frozen=True):
     """STARTTLS."""
 
@@ -305,7 +134,7 @@ class SpoolSettings(Base, frozen=True):
     """Nor when more jobs than this wait in the queue that mail begins in; 0: no limit."""
     when_full: dict[str, WhenFull] = msgspec.field(default_factory=lambda: {"default": "tempfail"})
     """What is done when there is no room, by tag of the recipient; one word stands for all of them."""
-    spill_above: Size = Size("64kB")
+    spill_above: Size = Size("384kB")
     """Larger messages are written into the spool as they come."""
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import cronsim
 
-from trap.config import Config, Level, Room, Stage
+from trap.config import Config, Room, Stage
+from trap.configlimits import Level
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 RESERVED = frozenset({"tmp", "bad"})

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from trap.config import Limits
+from trap.configlimits import Limits
 
 WINDOW = 60.0
 """Seconds that rates are given for."""

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from trap.config import Config, Level, Raised
+from trap.config import Config
+from trap.configlimits import Level, Raised
 
 NAMES = ("green", "yellow", "red")
 

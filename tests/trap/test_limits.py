@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from trap.config import Limits
+from trap.configlimits import Limits
 from trap.limits import REMEMBERED, Gate, Rate, capacity, keys
 
 

@@ -11,8 +11,9 @@ import pytest
 from support import eventually
 
 from trap import fsio, live
-from trap.config import Config, Limits, paths_below
+from trap.config import Config, paths_below
 from trap.configfile import parse
+from trap.configlimits import Limits
 from trap.limits import Gate
 from trap.live import Board, Lag, Live, read, tell, together
 from trap.stress import Stress

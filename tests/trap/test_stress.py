@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trap.config import Limits
 from trap.configfile import parse
+from trap.configlimits import Limits
 from trap.limits import Gate
 from trap.stress import NAMES, Policy, Stress, policies
 
