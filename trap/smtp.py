@@ -246,6 +246,8 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """The client says something."""
         self.heard_at = self._loop.time()
+        if not self.session.first_command_at:
+            self.session.first_command_at = time.time()
         try:
             while data:
                 data = self._take(self, data)
@@ -272,7 +274,7 @@ class Wire(asyncio.Protocol):
         while (end := data.find(b"\n", start)) >= 0:
             line = data[start:end]
             start = end + 1
-            self._command(line, more=start < length)
+            self._command(line, start < length)
             if self._take is not Wire._lines:
                 return data[start:]
         if start < length:
@@ -321,7 +323,7 @@ class Wire(asyncio.Protocol):
 
     # Commands
 
-    def _command(self, line: bytes, *, more: bool) -> None:
+    def _command(self, line: bytes, more: bool) -> None:
         """Understand and answer one line.
 
         Args:
@@ -330,8 +332,6 @@ class Wire(asyncio.Protocol):
         """
         session = self.session
         session.commands += 1
-        if session.commands == 1:
-            session.first_command_at = time.time()
         if line.endswith(b"\r"):
             line = line[:-1]
             self._crlf = True
@@ -345,21 +345,23 @@ class Wire(asyncio.Protocol):
             self._out += session.refused(self._door.face.line_too_long(), "syntax")
             return
         text = line.decode("utf-8", "surrogateescape")
-        words = text.split(None, 1)
-        verb = words[0].upper() if words else ""
+        verb, _, argument = text.partition(" ")
         method = _COMMANDS.get(verb)
+        if method is None:  # not in the spelling of most
+            verb, argument = (*text.split(None, 1), "", "")[:2]
+            method = _COMMANDS.get(verb.upper())
         if more:
-            self._pipelined(verb)
-        if not text.isascii() or "\0" in text or "\r" in text:
+            self._pipelined(verb.upper())
+        if not (text.isascii() and text.isprintable()):
             self._odd(text)
         before = session.refusals + self._junk
         if method is not None:
-            reply = method(self, words[0], words[1].rstrip() if len(words) > 1 else "")
-            self._out += reply  # not in one line: the method may have said something itself
+            reply = method(self, verb, argument.strip())
         else:
             self._junk += 1
             session.saw_also("unknown_verbs", text[:64])
-            self._out += session.refused(self._door.face.unknown_verb(verb[:64]), "junk")
+            reply = session.refused(self._door.face.unknown_verb(verb[:64]), "junk")
+        self._out += reply  # not in one line with the call: the method may have said something itself
         if session.refusals + self._junk != before or session.commands >= self._door.stress.policy.commands:
             self._after_trouble()
 
