@@ -75,13 +75,15 @@ def write(path: str, pieces: Pieces, *, sync: bool = False) -> None:
 
 def write_all(fd: int, pieces: Pieces) -> None:
     """Write all pieces to an open file; the kernel takes at most 1,024 at once (IOV_MAX)."""
-    for at in range(0, len(pieces), _IOV_MAX):
-        batch = pieces[at : at + _IOV_MAX]
-        done = os.writev(fd, batch)
-        if done < sum(map(len, batch)):  # seldom: the disk fills up, or more than 2 GiB
-            rest = memoryview(b"".join(batch))[done:]
-            while rest:
-                rest = rest[os.write(fd, rest) :]
+    if len(pieces) > _IOV_MAX:
+        for at in range(0, len(pieces), _IOV_MAX):
+            write_all(fd, pieces[at : at + _IOV_MAX])
+        return
+    done = os.writev(fd, pieces)
+    if done < sum(map(len, pieces)):  # seldom: the disk fills up, or more than 2 GiB
+        rest = memoryview(b"".join(pieces))[done:]
+        while rest:
+            rest = rest[os.write(fd, rest) :]
 
 
 def rename(source: str, target: str, *, sync: bool = False) -> None:

@@ -36,6 +36,8 @@ _MOST = 1000
 _LISTING_SHARE = 50
 """Where counting a queue means listing it, it is listed for a fiftieth of the time at most."""
 _BLOCK = 4096
+_HEAD = 512
+"""What a job needs besides its message, about."""
 
 log = logging.getLogger("trap.sink")
 
@@ -126,10 +128,12 @@ class Shortage:
         if shedder is None:
             return False
         excess = self._depths[queue].count() - self._most + 1 if self._most else 0
-        number, freed = shedder.shed(size + _BLOCK if self.state.spool else 0, excess)
+        crowded = excess > 0 and not self.state.spool
+        need = 0 if crowded else -(-(size + _HEAD) // _BLOCK) * _BLOCK
+        number, freed = shedder.shed(need, excess)
         if number:
             self.count(SHED, number=number)
-        if (freed >= size or not self.state.spool) and number >= excess:
+        if freed >= need and number >= excess:
             return True
         self._looked = 0.0  # others may have made room meanwhile
         return not self.short([queue])

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from trap import fsio
 from trap.draft import Draft
@@ -15,6 +15,7 @@ Message = bytes | fsio.Pieces | Draft
 """Whole, or in pieces, which are written one after the other and never joined; or a draft, which
 becomes the job's file."""
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Item(NamedTuple):
@@ -157,13 +158,12 @@ class Writer:
     ) -> tuple[str, str, int]:
         """Give a message a name in a queue: the job's id, its path, and the message's size."""
         job_id = new_id()
-        name = f"{job_id}.0"
-        path = f"{self._new[queue]}/{name}"
+        path = f"{self._new[queue]}/{job_id}.0"
         size = size_of(message)
         head = encode_head(envelope, notes or {}, size)
         if not isinstance(message, Draft):
-            pieces = (message,) if isinstance(message, bytes) else message
-            self._in_place(lambda: self._write(name, path, (head, *pieces)))
+            pieces = (head, message) if isinstance(message, bytes) else (head, *message)
+            self._in_place(self._write, job_id, path, pieces)
         elif copy:
             twin = message.copy()
             try:
@@ -176,7 +176,7 @@ class Writer:
 
     def _finish(self, draft: Draft, head: bytes, path: str) -> None:
         draft.finish(head, sync=self.sync)
-        self._in_place(lambda: fsio.rename(draft.path, path))
+        self._in_place(fsio.rename, draft.path, path)
         draft.close()
 
     def _account(self, job_id: str, path: str, queue: str, envelope: Envelope, size: int) -> None:
@@ -195,7 +195,7 @@ class Writer:
             OSError: it is not there.
         """
         directory, _, name = path.rpartition("/")
-        self._in_place(lambda: self._write(name, path, pieces))
+        self._in_place(self._write, name, path, pieces)
         if self.sync:
             fsio.sync_directory(directory)
 
@@ -208,15 +208,15 @@ class Writer:
             fsio.unlink(tmp)
             raise
 
-    def _in_place(self, act: Callable[[], T]) -> T:
+    def _in_place(self, act: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
         """Do something in the spool; where somebody removed it, or our place in it, make them again, once."""
         try:
-            return act()
+            return act(*args, **keywords)
         except FileNotFoundError:
             self.close()
             fsio.make_directory(self._tmp)
             self.make()
-            return act()
+            return act(*args, **keywords)
 
     def close(self) -> None:
         """Give up the place for half-written files."""
