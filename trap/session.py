@@ -28,6 +28,9 @@ MAX_ERRORS = 20
 MAX_NOTED = 10
 """Unknown verbs, and attempts to log in, kept for the envelope."""
 
+_OURS = frozenset({"no_room", "rate"})
+"""Causes that are no error of the client's."""
+
 # "FROM:<path> parameters" with blanks anywhere, or without the brackets. A quoted string in the path
 # may hold ">" and blanks (RFC 5321, 4.1.2).
 _PATH = r"(?:\s*:\s*|\s+)(?:<((?:\"(?:[^\"\\]|\\.)*+\"|[^\">])*+)>|<([^>]*)>?|([^\s<>]*))\s*(.*)"
@@ -117,7 +120,8 @@ class Session:
             reply: what is said.
             cause: under which name it is counted.
         """
-        self.refusals += 1
+        if cause not in _OURS:
+            self.refusals += 1
         self.door.gate.refuse(cause)
         if self.errors is None:
             self.errors = []

@@ -27,8 +27,10 @@ from trap.proxied import ProxyHeader
 from trap.session import Session
 from trap.stress import Policy
 
-MAX_LINE = 8192
-"""Longest command; RFC 5321 asks for 512, clients send more."""
+MAX_LINE = 12_288
+"""Longest command; RFC 5321 asks for 512, RFC 4954 for this (section 4), clients send more."""
+MAX_OUT = 1 << 16
+"""Bytes of replies to one packet that are sent before more of it is understood."""
 MAX_WAITING = 1 << 16
 """Bytes taken off a client that has to wait; more stay with the kernel."""
 HANDSHAKE_TIMEOUT = 60.0
@@ -77,6 +79,7 @@ class Wire(asyncio.Protocol):
         "_stopping",
         "_take",
         "_task",
+        "_unheard",
         "_weight",
         "heard_at",
         "session",
@@ -100,6 +103,7 @@ class Wire(asyncio.Protocol):
         self._crlf = False
         self._eof = False
         self._stopping = False
+        self._unheard = False
         self._answered = True
         self._admitted = False
         self._over_at = 0.0
@@ -126,7 +130,8 @@ class Wire(asyncio.Protocol):
         transport = cast(asyncio.Transport, self.transport)
         ip = session.client[0]
         if door.gate.admit(ip) is not None:
-            transport.write(door.face.hang_up(door.stress.policy.hang_up, "busy"))
+            self._take = Wire._ignore
+            transport.write(door.face.hang_up(421, "busy"))  # not 521: it may come again, and we are there
             self._over_at = self.heard_at
             door.wires.add(self)
             transport.close()
@@ -182,16 +187,21 @@ class Wire(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client will say nothing more. It may still listen."""
         self._eof = True
-        return self._take in _PATIENT  # else close, after the last reply
+        # Else close, after the last reply. Over TLS there is no half of a connection.
+        return self._take in _PATIENT and not self.session.tls_version
 
     def pause_writing(self) -> None:
         """The client does not listen: then we don't either."""
+        self._unheard = True
         if self.transport is not None:
             self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """It listens again."""
-        if self.transport is not None and self._take not in _PATIENT:
+        self._unheard = False
+        if self._take is Wire._wait_to_be_heard:
+            self._go_on()
+        elif self.transport is not None and self._take is not Wire._wait:
             self.transport.resume_reading()
 
     def stop(self) -> None:
@@ -228,14 +238,16 @@ class Wire(asyncio.Protocol):
         if self._over_at:
             if now - self._over_at > LINGER:
                 self.abort()  # it doesn't hear our last words
-        elif self._task is not None or not self._answered:
-            return  # the handshake has its own time-out, and the disk is not the client's fault
+        elif self._task is not None or self._take is Wire._wait:
+            return  # the handshake has its own time-out, and what is waited for is not the client's fault
         elif now - self.heard_at > policy.timeout:
             self.hang_up("timeout")
         elif self._body is not None:
             spent = now - self._began_at
             if spent > GRACE and self._body.size < policy.min_rate * spent:
                 self.hang_up("slow")
+            elif spent > policy.duration:
+                self.hang_up("duration")
         elif now - self._came_at > policy.duration:
             self.hang_up("duration")
         elif self._ahead and now - self._began_at > policy.deadline:
@@ -267,7 +279,8 @@ class Wire(asyncio.Protocol):
 
     def _lines(self, data: bytes) -> bytes:
         """Listen for commands."""
-        if self._ahead:
+        begun = bool(self._ahead)
+        if begun:
             data = self._ahead + data
             self._ahead = b""
         start, length = 0, len(data)
@@ -275,26 +288,17 @@ class Wire(asyncio.Protocol):
             line = data[start:end]
             start = end + 1
             self._command(line, start < length)
+            if len(self._out) > MAX_OUT:
+                self._flush()
+                if self._unheard and self._take is Wire._lines:
+                    self._take = Wire._wait_to_be_heard
             if self._take is not Wire._lines:
                 return data[start:]
         if start < length:
-            self._ahead = data[start:]
-            self._began_at = self.heard_at
-            if len(self._ahead) > MAX_LINE:
-                self._ahead = b""
-                self._take = Wire._long_line
+            self._ahead = _cut(data[start:])
+            if start or not begun:
+                self._began_at = self.heard_at
         return b""
-
-    def _long_line(self, data: bytes) -> bytes:
-        """Listen for the end of a line that is too long to be understood."""
-        end = data.find(b"\n")
-        if end < 0:
-            return b""
-        self._crlf = self._crlf or data[max(end - 1, 0)] == 13
-        self._take = Wire._lines
-        self._out += self.session.refused(self._door.face.line_too_long(), "syntax")
-        self._after_trouble()
-        return data[end + 1 :]
 
     def _ignore(self, _data: bytes) -> bytes:
         """Listen to nothing: the session is over, or becomes another one."""
@@ -309,12 +313,17 @@ class Wire(asyncio.Protocol):
             self.transport.pause_reading()
         return b""
 
+    def _wait_to_be_heard(self, data: bytes) -> bytes:
+        """Keep what came with commands whose replies the client does not read."""
+        self._ahead += data
+        return b""
+
     def _go_on(self) -> None:
         """The wait is over: listen to commands, first to those that came meanwhile."""
         if self.transport is None:
             return
         self._take = Wire._lines
-        if len(self._ahead) > MAX_WAITING:
+        if not self._unheard:
             self.transport.resume_reading()
         ahead, self._ahead = self._ahead, b""
         self.data_received(ahead)
@@ -338,11 +347,12 @@ class Wire(asyncio.Protocol):
         else:
             session.saw("bare_lf")
         if self._asking is not None:
-            reply = self._ask(line)
-            self._out += reply
+            self._out += self._ask(line)
+            self._after_trouble()
             return
         if len(line) > MAX_LINE:
             self._out += session.refused(self._door.face.line_too_long(), "syntax")
+            self._after_trouble()
             return
         text = line.decode("utf-8", "surrogateescape")
         verb, _, argument = text.partition(" ")
@@ -457,6 +467,8 @@ class Wire(asyncio.Protocol):
         if self._ahead:
             data = self._ahead + data
             self._ahead = b""
+        else:
+            self._began_at = self.heard_at
         start = 0
         while (end := data.find(b"\n", start)) >= 0:
             line = data[start:end].rstrip(b"\r")
@@ -468,7 +480,7 @@ class Wire(asyncio.Protocol):
                     self._out += b"HTTP/1.0 200 Connection established\r\n\r\n"
                     self._out += self._door.face.banner(self._door.stress.policy.hint)
                 return data[start:]
-        self._ahead = data[start:][:MAX_LINE]
+        self._ahead = _cut(data[start:])
         return b""
 
     # TLS
@@ -501,7 +513,7 @@ class Wire(asyncio.Protocol):
                 self,
                 cast(ssl.SSLContext, self._door.tls),
                 server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+                ssl_handshake_timeout=min(HANDSHAKE_TIMEOUT, self._door.stress.policy.timeout),
             )
         except (OSError, RuntimeError):  # gone, or no TLS of ours; RuntimeError is uvloop's for gone
             self._door.gate.refuse("tls")
@@ -653,7 +665,7 @@ class Wire(asyncio.Protocol):
             self._go_on()
 
 
-_PATIENT = frozenset({Wire._wait})
+_PATIENT = frozenset({Wire._wait, Wire._wait_to_be_heard})
 """What a connection that can't be listened to does: its client is kept, although it says nothing more."""
 
 _Command = Callable[[Wire, str, str], bytes]
@@ -696,10 +708,17 @@ def _proxy_header(header: ProxyHeader) -> Callable[[Wire, bytes], bytes]:
         session.client = said.client if said.client[0] else session.client
         session.server = said.server if said.server[0] else session.server
         wire._take = Wire._lines
+        if said.rest:
+            session.saw("pregreet")
         wire._admit()
         return said.rest
 
     return take
+
+
+def _cut(line: bytes) -> bytes:
+    """A line that has not ended; of one that is too long just enough to see that, and its last byte."""
+    return line if len(line) <= MAX_LINE + 2 else line[: MAX_LINE + 1] + line[-1:]
 
 
 def _peek(fd: int, family: int) -> bytes:
