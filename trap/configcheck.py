@@ -116,6 +116,8 @@ def _listeners(config: Config) -> Mistakes:
         if not 0 <= listener.port <= 65_535:
             yield ("listen", at, "port"), "should be 0 to 65535"
         place = listener.unix or (listener.host, listener.port)
+        if listener.unix and listener.proxy:
+            yield ("listen", at, "proxy"), "names networks, and nobody comes to a UNIX socket from one"
         if listener.port and place in seen:
             yield ("listen", at), f"{listener.label} stands here twice"
         seen.add(place)

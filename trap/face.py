@@ -17,7 +17,6 @@ from email.utils import formatdate
 
 from trap.config import Config, Smtp
 from trap.facewords import WORDS, Words
-from trap.job import ID_DIGITS
 
 ECHO = 200
 """Bytes of what a client said that are repeated to it at most: a reply line has 512 (RFC 5321, 4.5.3.1.5)."""
@@ -43,7 +42,6 @@ class Face:
 
     def __init__(self, config: Config) -> None:
         words = WORDS[config.smtp.face]
-        self._name = config.smtp.face
         known = {"{host}": printable(config.hostname).decode(), "{max}": str(int(config.smtp.max_size))}
 
         def line(text: str) -> str:
@@ -63,7 +61,8 @@ class Face:
         self.mail_ok = echoing(words.mail_ok)
         self.rcpt_ok = echoing(words.rcpt_ok)
         self.data_go = fixed(words.data_go)
-        self._queued = line(words.queued)
+        self._queued = line(words.queued).replace("%", "%%").replace("{id}", "%s")
+        self._queue_id = _QUEUE_IDS[config.smtp.face]
         self.rset = fixed(words.rset)
         self.noop = fixed(words.noop)
         self.vrfy = echoing(words.vrfy)
@@ -109,9 +108,9 @@ class Face:
         self._banner_now = b""
         self._helo = line(words.helo)
         self._ehlo = line("250-" + words.ehlo)
-        offers = [
-            line(offer) for offer in words.offers if _auth_offered(smtp) or not offer.startswith("AUTH")
-        ]
+        offers = [line(offer) for offer in words.offers.split(", ")]
+        if smtp.auth not in {"offer", "accept"}:
+            offers = [offer for offer in offers if not offer.startswith("AUTH ")]
         self._offers = {
             starttls: _several([offer for offer in offers if starttls or offer != "STARTTLS\r\n"])
             for starttls in (False, True)
@@ -145,14 +144,7 @@ class Face:
         Args:
             job_id: told as it is by the plain face; by others in the form of that server's own ids.
         """
-        if self._name == "plain":
-            return self._queued.replace("{id}", job_id).encode()
-        micros, chance = int(job_id[:ID_DIGITS]), int(job_id[ID_DIGITS:], 16)
-        reply = self._queued.replace("{id}", _QUEUE_IDS[self._name](micros, chance))
-        if "{" in reply:
-            seconds, pid = str(micros // 1_000_000), str(300 + chance % 32_000)
-            reply = reply.replace("{seconds}", seconds).replace("{pid}", pid)
-        return reply.encode()
+        return (self._queued % self._queue_id(job_id)).encode()
 
     def bdat_ok(self, size: int) -> bytes:
         """To a chunk of `size` bytes that is not the last."""
@@ -170,10 +162,6 @@ class Face:
             cause: timeout, errors, commands, duration, slow, shutdown, busy, internal or rate.
         """
         return self._hang_ups[code, cause]
-
-
-def _auth_offered(smtp: Smtp) -> bool:
-    return smtp.auth in {"offer", "accept"}
 
 
 def _several(lines: list[str]) -> bytes:
@@ -206,38 +194,45 @@ def _digits(number: int, base: int, width: int) -> str:
     return made
 
 
-def _postfix_id(micros: int, chance: int) -> str:
+# A job id is seconds and microseconds in decimal, then 32 random bits in hex (trap.job.new_id).
+
+
+def _plain_id(job_id: str) -> tuple[str, ...]:
+    return (job_id,)
+
+
+def _postfix_id(job_id: str) -> tuple[str, ...]:
     """Microseconds and inode, both in hex (short queue ids)."""
-    return f"{micros % 1_000_000:05X}{0x20000 + chance % 0x3F0000:X}"
+    return (f"{int(job_id[10:16]):05X}{0x20000 + int(job_id[16:], 16) % 0x3F0000:X}",)
 
 
-def _exim_id(micros: int, chance: int) -> str:
+def _exim_id(job_id: str) -> tuple[str, ...]:
     """Seconds, process and fraction in base 62, as since Exim 4.97."""
-    seconds, fraction = divmod(micros, 1_000_000)
-    pid = 300 + chance % 4_000_000
-    return f"{_digits(seconds, 62, 6)}-{_digits(pid, 62, 11)}-{_digits(fraction * 2, 62, 4)}"
+    pid = 300 + int(job_id[16:], 16) % 4_000_000
+    fraction = int(job_id[10:16]) * 2
+    return (f"{_digits(int(job_id[:10]), 62, 6)}-{_digits(pid, 62, 11)}-{_digits(fraction, 62, 4)}",)
 
 
-def _sendmail_id(micros: int, chance: int) -> str:
+def _sendmail_id(job_id: str) -> tuple[str, ...]:
     """Year, month, day, hour, minute and second, a sequence number, the process."""
-    at = time.gmtime(micros // 1_000_000)
+    at, chance = time.gmtime(int(job_id[:10])), int(job_id[16:], 16)
     moment = (at.tm_year - 1900, at.tm_mon - 1, *at[2:6])
-    return (
-        "".join(_BASE62[part % 60] for part in moment)
-        + f"{_digits(chance >> 20, 60, 2)}{300 + chance % 32_000:06d}"
-    )
+    pid = 300 + chance % 32_000
+    return ("".join(_BASE62[part % 60] for part in moment) + _digits(chance >> 20, 60, 2) + f"{pid:06d}",)
 
 
-def _exchange_id(micros: int, chance: int) -> str:
-    """A message id of its own, as given to mail that has none."""
-    return f"{micros:016x}{chance:08x}"
+def _exchange_id(job_id: str) -> tuple[str, ...]:
+    """A message id of its own, as mail gets that has none, and the number of its row."""
+    return f"{int(job_id[:16]):x}{job_id[16:]}", job_id[4:15]
 
 
-def _qmail_id(_micros: int, _chance: int) -> str:
-    return ""
+def _qmail_id(job_id: str) -> tuple[str, ...]:
+    """Seconds and the process of qmail-queue."""
+    return job_id[:10], str(300 + int(job_id[16:], 16) % 32_000)
 
 
-_QUEUE_IDS = {
+_QUEUE_IDS: dict[str, Callable[[str], tuple[str, ...]]] = {
+    "plain": _plain_id,
     "postfix": _postfix_id,
     "exim": _exim_id,
     "sendmail": _sendmail_id,

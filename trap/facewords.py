@@ -7,7 +7,8 @@ servers answer in the open. A line is `code text`; several are parted by a line 
     {host} {max}          our name and the size limit
     {name} {ip}           what the client calls itself, and its address
     {said}                the address, argument or verb that is answered
-    {id} {seconds} {pid} {now}   of a stored message, and the time, each as that server writes them
+    {id}                  of a stored message in that server's form; may come in two parts
+    {now}                 date and time
 """
 
 from collections.abc import Mapping
@@ -22,15 +23,9 @@ class Words(NamedTuple):
     helo: str = "250 {host}"
     ehlo: str = "{host}"
     """The first line of the answer to EHLO and LHLO, without its code."""
-    offers: tuple[str, ...] = (
-        "PIPELINING",
-        "SIZE {max}",
-        "8BITMIME",
-        "SMTPUTF8",
-        "ENHANCEDSTATUSCODES",
-        "CHUNKING",
-        "STARTTLS",
-        "AUTH PLAIN LOGIN",
+    offers: str = (
+        "PIPELINING, SIZE {max}, 8BITMIME, SMTPUTF8, ENHANCEDSTATUSCODES, "
+        "CHUNKING, STARTTLS, AUTH PLAIN LOGIN"
     )
     """Its keywords in its order, those that we keep our word about; STARTTLS and AUTH may be left out."""
     mail_ok: str = "250 2.1.0 Ok"
@@ -108,15 +103,8 @@ def _hang_ups(
 POSTFIX = PLAIN._replace(
     banner="220 {host} ESMTP Postfix",
     offers=(
-        "PIPELINING",
-        "SIZE {max}",
-        "VRFY",
-        "STARTTLS",
-        "AUTH PLAIN LOGIN",
-        "ENHANCEDSTATUSCODES",
-        "8BITMIME",
-        "SMTPUTF8",
-        "CHUNKING",
+        "PIPELINING, SIZE {max}, VRFY, STARTTLS, AUTH PLAIN LOGIN, ENHANCEDSTATUSCODES, "
+        "8BITMIME, SMTPUTF8, CHUNKING"
     ),
     data_go="354 End data with <CR><LF>.<CR><LF>",
     vrfy="252 2.0.0 {said}",
@@ -158,16 +146,7 @@ EXIM = PLAIN._replace(
     banner="220 {host} ESMTP Exim 4.98.2 {now}",
     helo="250 {host} Hello {name} [{ip}]",
     ehlo="{host} Hello {name} [{ip}]",
-    offers=(
-        "SIZE {max}",
-        "8BITMIME",
-        "PIPELINING",
-        "AUTH PLAIN LOGIN",
-        "CHUNKING",
-        "STARTTLS",
-        "SMTPUTF8",
-        "HELP",
-    ),
+    offers="SIZE {max}, 8BITMIME, PIPELINING, AUTH PLAIN LOGIN, CHUNKING, STARTTLS, SMTPUTF8, HELP",
     mail_ok="250 OK",
     rcpt_ok="250 Accepted",
     data_go='354 Enter message, ending with "." on a line by itself',
@@ -180,9 +159,9 @@ EXIM = PLAIN._replace(
     quit="221 {host} closing connection",
     unknown_verb="500 unrecognized command",
     line_too_long="500 unrecognized command",
-    mail_syntax="501 MAIL FROM must have an address operand",
-    rcpt_syntax="501 RCPT TO must have an address operand",
-    no_address='501 <>: missing or malformed local part (expected word or "<")',
+    mail_syntax="500 unrecognized command",
+    rcpt_syntax="500 unrecognized command",
+    no_address="501 <>: missing or malformed local part",
     mail_first="503 sender not yet given",
     rcpt_first="503 valid RCPT command must precede DATA",
     no_valid_recipients=(
@@ -196,8 +175,8 @@ EXIM = PLAIN._replace(
     no_room="452 Space shortage, please try later",
     not_offered="503 AUTH command used when not advertised",
     starttls_ready="220 TLS go ahead",
-    starttls_not_now="503 STARTTLS command used when not advertised",
-    starttls_argument="501 STARTTLS takes no arguments",
+    starttls_not_now="554 Already in TLS",
+    starttls_argument="501 unexpected argument data",
     bdat_ok="250 {said} byte chunk received",
     bdat_syntax="501 missing size for BDAT command",
     bdat_begun="503 only BDAT permissible after non-LAST BDAT",
@@ -222,15 +201,7 @@ SENDMAIL = PLAIN._replace(
     banner="220 {host} ESMTP Sendmail 8.18.1/8.18.1; {now}",
     helo="250 {host} Hello {name} [{ip}], pleased to meet you",
     ehlo="{host} Hello {name} [{ip}], pleased to meet you",
-    offers=(
-        "ENHANCEDSTATUSCODES",
-        "PIPELINING",
-        "8BITMIME",
-        "SIZE {max}",
-        "AUTH LOGIN PLAIN",
-        "STARTTLS",
-        "HELP",
-    ),
+    offers="ENHANCEDSTATUSCODES, PIPELINING, 8BITMIME, SIZE {max}, AUTH LOGIN PLAIN, STARTTLS, HELP",
     mail_ok="250 2.1.0 <{said}>... Sender ok",
     rcpt_ok="250 2.1.5 <{said}>... Recipient ok",
     data_go='354 Enter mail, end with "." on a line by itself',
@@ -286,20 +257,13 @@ EXCHANGE = PLAIN._replace(
     helo="250 {host} Hello [{ip}]",
     ehlo="{host} Hello [{ip}]",
     offers=(
-        "SIZE {max}",
-        "PIPELINING",
-        "ENHANCEDSTATUSCODES",
-        "STARTTLS",
-        "AUTH LOGIN",
-        "8BITMIME",
-        "BINARYMIME",
-        "CHUNKING",
-        "SMTPUTF8",
+        "SIZE {max}, PIPELINING, ENHANCEDSTATUSCODES, STARTTLS, AUTH LOGIN, "
+        "8BITMIME, BINARYMIME, CHUNKING, SMTPUTF8"
     ),
     mail_ok="250 2.1.0 Sender OK",
     rcpt_ok="250 2.1.5 Recipient OK",
     data_go="354 Start mail input; end with <CRLF>.<CRLF>",
-    queued="250 2.6.0 <{id}@{host}> [InternalId={seconds}{pid}, Hostname={host}] Queued mail for delivery",
+    queued="250 2.6.0 <{id}@{host}> [InternalId={id}, Hostname={host}] Queued mail for delivery",
     rset="250 2.0.0 Resetting",
     noop="250 2.0.0 OK",
     vrfy="252 2.1.5 Cannot VRFY user",
@@ -347,11 +311,11 @@ EXCHANGE = PLAIN._replace(
 )
 
 QMAIL = PLAIN._replace(
-    offers=("AUTH LOGIN PLAIN", "STARTTLS", "PIPELINING", "8BITMIME", "SIZE {max}"),
+    offers="AUTH LOGIN PLAIN, STARTTLS, PIPELINING, 8BITMIME, SIZE {max}",
     mail_ok="250 ok",
     rcpt_ok="250 ok",
     data_go="354 go ahead",
-    queued="250 ok {seconds} qp {pid}",
+    queued="250 ok {id} qp {id}",
     rset="250 flushed",
     noop="250 ok",
     vrfy="252 send some mail, i'll try my best",
