@@ -3,8 +3,11 @@
     python bench/held.py [--sessions 10000] [--quick] [--json FILE]
 
 Clients from a thousand addresses of 127/8 open their sessions, name a recipient and wait (herd.c).
-While they do, a client at a time comes for its banner and delivers; smtp-source measures throughput,
-as it did before them. Then all who waited deliver at once, and the files are counted.
+While they do, a client at a time comes for its banner and delivers; smtp-source measures throughput, in
+turns with another sink of the kind that holds nothing. Then all who waited deliver at once, and the files are counted.
+
+Postfix's smtp-sink is let throw its messages away: with -d each session of it takes two files, and ten
+thousand are more than a process may open in many places.
 
 `--sessions 100000` works where a process may open so many files. Where it may not, and can't be
 allowed to, as many processes as are needed share the port.
@@ -44,31 +47,35 @@ def main() -> None:
             f"a process may open {allowed:,} files here and can't be allowed more: "
             f"{processes} processes share the port"
         )
-    subjects = [kit.OURS] if options.quick or processes > 1 else [kit.OURS, "smtp-sink -d", "stock aiosmtpd"]
+    subjects = [kit.OURS] if options.quick or processes > 1 else [kit.OURS, "smtp-sink", "stock aiosmtpd"]
     for subject in subjects:
         try:
-            with kit.running(subject, processes=processes) as sink:
-                measure(report, sink, sessions, 3 if options.quick else 5)
+            with kit.running(subject, processes=processes) as sink, kit.running(subject) as free:
+                measure(report, sink, free, sessions, 3 if options.quick else 7)
         except kit.Missing as missing:
             report.note(f"left out: {missing}")
     report.write(options.json)
 
 
-def measure(report: kit.Report, sink: kit.Sink, sessions: int, rounds: int) -> None:
-    """All about one sink."""
+def measure(report: kit.Report, sink: kit.Sink, free: kit.Sink, sessions: int, rounds: int) -> None:
+    """All about one sink; `free` is its like, which holds nothing."""
 
     def row(what: str, samples: list[float], peer: list[float] | None = None) -> None:
         aim = {"aim": AIMS[what]} if what in AIMS and sink.subject == kit.OURS else {}
         against = {"peer": peer, "to": "without them"} if peer else {}
         report.add(f"{what}, {sessions:,} held", sink.subject, samples, **against, **aim)
 
-    free = [throughput(sink.port, sink) for _ in range(rounds + 1)][1:]
+    for either in (sink, free):
+        throughput(either)  # warms up
     idle, kernel = sink.memory(), kit.kernel_memory()
     with ExitStack() as stack:
         herds = [kit.Herd(sink.port) for _ in sink.pids]
         for herd in herds:
             stack.callback(herd.close)
         held = hold(herds, sessions)
+        if not sink.alive():
+            report.note(f"{sink.subject} ended at less than {sessions:,} sessions")
+            return
         if held < sessions:
             report.note(f"{sink.subject} holds {held:,} of {sessions:,} sessions")
         row("resident KiB a session", [(sink.memory() - idle) / held])
@@ -79,14 +86,16 @@ def measure(report: kit.Report, sink: kit.Sink, sessions: int, rounds: int) -> N
         row("banner, p99 ms", [kit.percentile(banners, 0.99)])
         row("250 after data, p50 ms", [statistics.median(delivered)])
         row("250 after data, p99 ms", [kit.percentile(delivered, 0.99)])
-        loaded = [throughput(sink.port, sink) for _ in range(rounds)]
-        row("throughput while held", loaded, free)
+        turns = [(throughput(sink), throughput(free)) for _ in range(rounds)]
+        loaded, unloaded = zip(*turns, strict=True)
+        row("throughput while held", [rate for rate, _ in loaded], [rate for rate, _ in unloaded])
+        row("CPU ms a message while held", [cpu for _, cpu in loaded], [cpu for _, cpu in unloaded])
         before, waiting = sink.messages(), sum(herd()["waiting"] for herd in herds)
         if waiting < held:
             report.note(f"{sink.subject} ended {held - waiting:,} sessions that waited")
         answered, seconds = all_at_once(herds)
         row("messages/s, all at once", [answered / seconds])
-        if sink.subject != "smtp-sink -d":  # which makes its files when sessions begin
+        if sink.subject != "smtp-sink":  # which keeps nothing
             row("lost", [float(answered - (sink.messages() - before))])
         row("unanswered", [float(waiting - answered)])
 
@@ -116,15 +125,17 @@ def all_at_once(herds: list[kit.Herd]) -> tuple[int, float]:
     return answered, time.perf_counter() - started
 
 
-def throughput(port: int, sink: kit.Sink) -> float:
-    """Messages a second, over about a second."""
+def throughput(sink: kit.Sink) -> tuple[float, float]:
+    """Messages a second, over about a second, and CPU milliseconds a message."""
     count = 200
     while True:
-        seconds = kit.load(port, count, SIZE, "reuse")
+        before = sink.cpu()
+        seconds = kit.load(sink.port, count, SIZE, "reuse")
+        spent = sink.cpu() - before
         sink.empty()
-        if seconds > 0.5:
-            return count / seconds
-        count = int(count * min(20, max(2, 0.8 / seconds)))
+        if seconds > 0.4:
+            return count / seconds, spent / count * 1000
+        count = int(count * min(20, max(2, 0.7 / seconds)))
 
 
 def probe(port: int, count: int) -> tuple[list[float], list[float]]:

@@ -197,6 +197,10 @@ class Sink:
         """KiB."""
         return sum(map(resident, self.pids))
 
+    def alive(self) -> bool:
+        """Whether all of it still runs."""
+        return all(process.poll() is None for process in self.processes)
+
     def messages(self) -> int:
         """How many it has stored."""
         return sum(1 for _ in os.scandir(self.stored))
@@ -213,10 +217,15 @@ def ours(base: Path, _port: int) -> tuple[list[str], Path]:
     return [sys.executable, "-m", "trap", "--dir", str(base), "sink"], base / "spool/first/new"
 
 
-def smtp_sink(base: Path, port: int) -> tuple[list[str], Path]:
+def smtp_sink_d(base: Path, port: int) -> tuple[list[str], Path]:
     """Postfix's test sink, a file for each message."""
+    return smtp_sink(base, port, "-d", f"{base}/mail/%M.")
+
+
+def smtp_sink(base: Path, port: int, *more: str) -> tuple[list[str], Path]:
+    """Postfix's test sink, which throws everything away."""
     user = ["-u", "root"] if os.geteuid() == 0 else []
-    command = [program("smtp-sink", "postfix"), *user, "-m", "100000", "-d", f"{base}/mail/%M."]
+    command = [program("smtp-sink", "postfix"), *user, "-m", "100000", *more]
     return [*command, f"127.0.0.1:{port}", "4096"], base / "mail"
 
 
@@ -247,7 +256,8 @@ def epoll(base: Path, port: int) -> tuple[list[str], Path]:
 
 
 SUBJECTS: dict[str, Callable[[Path, int], tuple[list[str], Path]]] = {
-    "smtp-sink -d": smtp_sink,
+    "smtp-sink -d": smtp_sink_d,
+    "smtp-sink": smtp_sink,
     OURS: ours,
     "bare epoll in C": epoll,
     "nodemailer": nodemailer,
