@@ -1,8 +1,8 @@
 """What well-known mail servers say, word for word, as data for trap/face.py.
 
-Taken from the programs themselves: Postfix 3.7 and Exim 4.96 were asked, the texts of Sendmail 8.17
-are in its binary and its smtp help file; netqmail and Exchange 2019 are written down from what such
-servers answer in the open. A line is `code text`; several are parted by a line feed. Blanks to fill:
+Taken from the programs themselves where they could be asked: Postfix 3.7, Exim 4.96, Sendmail 8.17.
+netqmail and Exchange 2019 are written down from what such servers are known to answer. A reply is
+`code text`; lines are parted by a line feed. Blanks to fill:
 
     {host} {max}          our name and the size limit
     {name} {ip}           what the client calls itself, and its address
@@ -204,7 +204,7 @@ SENDMAIL = PLAIN._replace(
     offers="ENHANCEDSTATUSCODES, PIPELINING, 8BITMIME, SIZE {max}, AUTH LOGIN PLAIN, STARTTLS, HELP",
     mail_ok="250 2.1.0 <{said}>... Sender ok",
     rcpt_ok="250 2.1.5 <{said}>... Recipient ok",
-    data_go='354 Enter mail, end with "." on a line by itself',
+    data_go="354 End data with <CR><LF>.<CR><LF>",
     queued="250 2.0.0 {id} Message accepted for delivery",
     rset="250 2.0.0 Reset state",
     noop="250 2.0.0 OK",
@@ -218,15 +218,15 @@ SENDMAIL = PLAIN._replace(
     quit="221 2.0.0 {host} closing connection",
     unknown_verb='500 5.5.1 Command unrecognized: "{said}"',
     line_too_long="500 5.5.4 Command line too long",
-    mail_syntax='501 5.5.2 Syntax error in parameters scanning "FROM"',
-    rcpt_syntax='501 5.5.2 Syntax error in parameters scanning "TO"',
-    no_address="501 5.0.0 Missing recipient",
-    mail_first="503 5.0.0 Need MAIL command",
+    mail_syntax='501 5.5.2 Syntax error in parameters scanning ""',
+    rcpt_syntax='501 5.5.2 Syntax error in parameters scanning ""',
+    no_address="553 5.0.0 <>... User address required",
+    mail_first="503 5.0.0 Need MAIL before RCPT",
     rcpt_first="503 5.0.0 Need RCPT (recipient)",
     no_valid_recipients="503 5.0.0 Need RCPT (recipient)",
     no_such_user="550 5.1.1 <{said}>... User unknown",
-    declared_too_large="552 5.3.4 Message size exceeds fixed maximum message size ({max})",
-    too_large="552 5.2.3 Message exceeds maximum fixed size ({max})",
+    declared_too_large="552 5.2.3 Message size exceeds fixed maximum message size ({max})",
+    too_large="552 5.3.4 Message exceeds maximum fixed size ({max})",
     no_room="452 4.4.5 Insufficient disk space; try again later",
     not_offered="503 5.3.3 AUTH not available",
     starttls_ready="220 2.0.0 Ready to start TLS",

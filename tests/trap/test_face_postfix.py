@@ -1,5 +1,6 @@
 """The Postfix face beside a real Postfix, on loopback and with a directory of its own."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.sinkkit import MemorySpool, run, settings, sink
 from tests.support import eventually, free_port, need
 from trap.config import Config, Size, Smtp
 from trap.face import Face
@@ -124,42 +126,85 @@ def test_what_we_offer_is_what_it_offers_in_its_order(talk):
     assert [line for line in theirs if line in ours] == ours
 
 
-def test_it_answers_every_command_as_we_do(talk):
-    alice, nobody = "alice@trap.example", "nobody@trap.example"
-    for said, reply in [
-        ("HELO client.example", FACE.helo("client.example", "127.0.0.1")),
-        ("RCPT TO:<alice@trap.example>", FACE.mail_first()),
-        ("DATA", FACE.rcpt_first()),
-        ("BDAT 3 LAST\r\nx", FACE.rcpt_first()),
-        ("MAIL", FACE.mail_syntax()),
-        ("MAIL FROMAGE", FACE.mail_syntax()),
-        ("MAIL FROM:<a@example.com> SIZE=1001", FACE.declared_too_large()),
-        ("RSET", FACE.rset()),
-        ("NOOP", FACE.noop()),
-        ("NOOP whatever", FACE.noop()),
-        (f"VRFY {alice}", FACE.vrfy(alice)),
-        ("EXPN list", FACE.expn()),
-        ("HELP", FACE.help()),
-        ("FOO", FACE.unknown_verb("FOO")),
-        ("LHLO client.example", FACE.wrong_protocol(False)),
-        ("AUTH PLAIN AGEAYg==", FACE.not_offered()),
-        ("MAIL FROM:<a@example.com>", FACE.mail_ok("a@example.com")),
-        ("RCPT", FACE.rcpt_syntax()),
-        ("RCPT TO:<>", FACE.no_address()),
-        (f"RCPT TO:<{nobody}>", FACE.no_such_user(nobody)),
-        ("DATA", FACE.no_valid_recipients()),
-        (f"RCPT TO:<{alice}>", FACE.rcpt_ok(alice)),
-        ("RCPT TO:<bob@trap.example>", FACE.too_many_recipients()),
-        ("BDAT 4\r\nhi", FACE.bdat_ok(4)),
-        ("RSET", FACE.rset()),
-        ("MAIL FROM:<a@example.com>", FACE.mail_ok("a@example.com")),
-        (f"RCPT TO:<{alice}>", FACE.rcpt_ok(alice)),
-        ("DATA", FACE.data_go()),
-        ("x" * 500 + "\r\n" + "x" * 600 + "\r\n.", FACE.too_large()),
-        ("QUIT", FACE.quit()),
-    ]:
-        assert talk.say(said.encode()) == reply, said
-    assert talk.hear() == b""
+DIALOGUE = [
+    "HELO client.example",
+    "RCPT TO:<alice@trap.example>",
+    "DATA",
+    "BDAT 3 LAST\r\nx",
+    "MAIL",
+    "MAIL FROMAGE",
+    "NOOP",
+    "NOOP whatever",
+    "VRFY alice@trap.example",
+    "EXPN list",
+    "HELP",
+    "FOO",
+    "foo \1 bar",
+    "LHLO client.example",
+    "MAIL FROM:<a@example.com>",
+    "RCPT",
+    "RCPT TO:<>",
+    "RCPT TO:<nobody@trap.example>",
+    "RCPT TO:<alice@trap.example>",
+    "RCPT TO:<bob@trap.example>",
+    "RSET",
+    "mail from:<a@example.com>",
+    "rcpt to: alice@trap.example",
+    "DATA",
+    "..\r\n.",
+    "MAIL FROM:<a@example.com>",
+    "RCPT TO:<bob@trap.example>",
+    "BDAT 4\r\nhi",
+    "BDAT 4 LAST\r\nho",
+    "MAIL FROM:<>",
+    "RCPT TO:<alice@trap.example>",
+    "DATA",
+    "x" * 500 + "\r\n" + "x" * 600 + "\r\n.",
+    "QUIT",
+]
+
+
+def told(port: int) -> list[bytes]:
+    """What a server says to all of it, but for queue ids, and the size that it repeats after BDAT LAST."""
+    talk = Talk(port)
+    try:
+        heard = [talk.banner, *(talk.say(said.encode()) for said in DIALOGUE)]
+        assert talk.hear() == b""
+        return [
+            re.sub(rb"(\d+ bytes )?queued as [0-9A-F]{9,13}\r", b"queued as ID\r", reply) for reply in heard
+        ]
+    finally:
+        talk.close()
+
+
+class NamedSpool(MemorySpool):
+    """Gives jobs their proper ids, which ours are made from."""
+
+    def put(self, *arguments, **named) -> str:
+        super().put(*arguments, **named)
+        return new_id()
+
+
+def test_a_client_that_talks_to_both_hears_the_same(postfix):
+    async def both() -> None:
+        config = settings(
+            "smtp: {face: postfix, hostname: mx.trap.example, max_size: 1000, max_recipients: 1}\n"
+            "accept: {addresses: [alice@trap.example, bob@trap.example]}"
+        )
+        async with sink(config, spool=NamedSpool()) as ours:
+            heard = await asyncio.to_thread(told, ours.port)
+        theirs = await asyncio.to_thread(told, postfix)
+        for said, reply, expected in zip(["", *DIALOGUE], heard, theirs, strict=True):
+            assert reply == expected, said
+
+    run(both())
+
+
+def test_some_replies_that_only_servers_give_who_turn_away_more(talk):
+    said = [b"HELO x", b"AUTH PLAIN AGEAYg==", b"MAIL FROM:<a@example.com> SIZE=1001", b"RSET"]
+    assert [talk.say(line) for line in said][1:3] == [FACE.not_offered(), FACE.declared_too_large()]
+    said = [b"MAIL FROM:<a@example.com>", b"RCPT TO:<nobody@trap.example>", b"DATA"]
+    assert [talk.say(line) for line in said][-1] == FACE.no_valid_recipients()
 
 
 def test_chunks_are_not_followed_by_data(talk):
