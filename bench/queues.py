@@ -1,214 +1,193 @@
-"""What the queues cost, as ratios to the raw system calls they are made of.
+"""What a job costs in a directory queue, beside the bare system calls and the queues of others.
 
-    python bench/queues.py [--huge] [--directory /dev/shm]
+    python bench/queues.py [--quick] [--huge 1] [--json FILE]
 
-Each deed of the queue (put, claim and drop, claim with new notes and pass) is timed beside the bare
-system calls for the same files, made from Python in the same run and in turns, so that the machine's
-mood cancels out. That is done with nothing, then 1,000, 10,000 and 100,000 jobs (with --huge 1,000,000)
-waiting in the queue: by the design no deed costs more when the queue is deep. Last come the time from
-a job's arrival to an idle worker's claim, and the events that a burst of 5,000 arrivals sends to a
-busy worker.
+Jobs of 10 KiB on tmpfs. All queues are measured in turns in one run, with 1,000, 10,000 and 100,000
+jobs waiting in each, so that the machine's mood cancels out; --huge measures ours and the bare calls
+with a million of 3,000 bytes too (11 GB). A claim reads its job. "move" passes it to another queue,
+changed: ours and the bare calls write its notes anew. Ours carries envelope and notes and writes a
+line of the mail log for each deed, the others carry bare bytes and log nothing; to our claims the cost of
+listing the directory is added, a share for each job listed.
+
+Then come several processes at one queue, and a worker that waits: how soon it has a job that comes,
+and what waiting costs it when 5,000 come a second.
 """
 
-import argparse
 import os
 import shutil
 import statistics
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trap.config import Config, paths_below
-from trap.envelope import Envelope, Rcpt
-from trap.job import encode
-from trap.queue import Spool
-from trap.wake import Wake
+import queue_workers
+from kit import MEMORY, OURS, Missing, Report, options
+from queue_peers import DIRQ, DIRQUEUE, RAW, SUBJECTS, Subject
 
-SIZE = 3500
-"""Bytes of a message: with its envelope and notes it takes one page."""
-ROUNDS = 30
-DEEDS = 100
-"""Deeds a round; rounds of the queue's and of the raw calls alternate."""
-ENVELOPE = Envelope(
-    client_ip="192.0.2.1",
-    helo="mx.spam.example",
-    mail_from="a@spam.example",
-    rcpts=[Rcpt(address="b@trap.example")],
-)
-MESSAGE = b"Subject: bench\r\n\r\n" + b"x" * SIZE
-NOTES = {"first": {"count": 1, "campaign": "abcdef0123456789"}}
+SIZE, SMALL = 10 << 10, 3000
+"""Bytes of a message; SMALL takes one page with its envelope."""
+PLACE = 13 << 10
+"""Bytes that a job of SIZE takes on tmpfs, at most."""
+SPAN = 0.012
+"""Seconds that a sample should take."""
+UNITS = {"put": "put", "drop": "claim + drop", "move": "claim + pass"}
+AIMS = {
+    ("put", RAW): ">= 0.6",
+    ("drop", RAW): ">= 0.6",
+    ("move", RAW): ">= 0.6",
+    ("put", DIRQ): ">= 1",
+    ("drop", DIRQ): ">= 1",
+    ("put", DIRQUEUE): ">= 2",
+    ("drop", DIRQUEUE): ">= 5",
+}
+FLAT = ">= 0.833"
+"""At most 1.2 times the time."""
+
+Samples = dict[tuple[str, str], list[float]]
+"""Jobs a second by deed and subject, one a round."""
 
 
 @contextmanager
-def spool_in(directory: str) -> Iterator[Spool]:
-    below = Path(tempfile.mkdtemp(prefix="bench-queue-", dir=directory))
+def directory() -> Iterator[Path]:
+    below = tempfile.mkdtemp(prefix="bench-queue-", dir=MEMORY)
     try:
-        spool = Spool.open(Config(pipeline=["first", "second"], paths=paths_below(below)))
-        yield spool
-        spool.close()
+        yield Path(below)
     finally:
         shutil.rmtree(below)
 
 
-def timed(deed: Callable[[], object]) -> float:
-    """Microseconds of one deed, over a round of them."""
-    start = time.perf_counter()
-    for _ in range(DEEDS):
-        deed()
-    return (time.perf_counter() - start) / DEEDS * 1e6
+@contextmanager
+def opened(report: Report, names: list[str], size: int) -> Iterator[dict[str, Subject]]:
+    """The subjects that can be had here, by name."""
+    with directory() as base:
+        subjects: dict[str, Subject] = {}
+        try:
+            for number, name in enumerate(names):
+                (base / str(number)).mkdir()
+                try:
+                    subjects[name] = SUBJECTS[name](base / str(number), size)
+                except Missing as missing:
+                    report.note(f"missing: {missing}")
+            yield subjects
+        finally:
+            for subject in subjects.values():
+                subject.close()
 
 
-class Raw:
-    """The bare system calls of each deed, on files of the same size in directories of the same depth."""
-
-    def __init__(self, spool: Spool) -> None:
-        self.base = f"{spool.root}/raw"
-        for name in ("tmp", "new", "work", "next"):
-            os.makedirs(f"{self.base}/{name}")
-        self.pieces = encode(ENVELOPE, {}, MESSAGE)
-        self.noted = encode(ENVELOPE, NOTES, MESSAGE)
-        self.log = os.open(f"{self.base}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self.line = b"x" * 250 + b"\n"
-        self.made = self.taken = self.passed = 0
-
-    def write(self, path: str, pieces: list[bytes]) -> None:
-        """Make a file."""
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        os.writev(fd, pieces)
-        os.close(fd)
-
-    def put(self) -> None:
-        """Write, rename, log."""
-        name = f"{self.made:024d}.0"
-        self.write(f"{self.base}/tmp/{name}", self.pieces)
-        os.rename(f"{self.base}/tmp/{name}", f"{self.base}/new/{name}")
-        os.write(self.log, self.line)
-        self.made += 1
-
-    def claim(self) -> str:
-        """Rename."""
-        name = f"{self.taken:024d}.0"
-        os.rename(f"{self.base}/new/{name}", f"{self.base}/work/{name}")
-        self.taken += 1
-        return name
-
-    def drop(self) -> None:
-        """Claim, log, unlink."""
-        name = self.claim()
-        os.write(self.log, self.line)
-        os.unlink(f"{self.base}/work/{name}")
-
-    def rewrite_and_pass(self) -> None:
-        """Claim, read, write anew, rename over the old, log, rename."""
-        name = self.claim()
-        fd = os.open(f"{self.base}/work/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        os.read(fd, os.fstat(fd).st_size)
-        os.close(fd)
-        self.write(f"{self.base}/tmp/{name}", self.noted)
-        os.rename(f"{self.base}/tmp/{name}", f"{self.base}/work/{name}")
-        os.write(self.log, self.line)
-        os.rename(f"{self.base}/work/{name}", f"{self.base}/next/{name}")
+# Deeds, at several depths
 
 
-def compare(spool: Spool, raw: Raw, depth: int) -> None:
-    """Time each deed and its raw calls in turns, at a depth, and print their medians and the ratio."""
-    queue = spool["first"]
-    while len(os.listdir(queue.new)) < depth:
-        for _ in range(max(1, depth // 10)):
-            spool.put("first", ENVELOPE, MESSAGE)
-            raw.put()
-    with queue.consumer() as worker:
-        start = time.perf_counter()
-        claim = worker.claim()
-        listing = time.perf_counter() - start
-        if claim:
-            claim.give_back(first=True)
+class Lane:
+    """One subject, filled to a depth, and how its samples are taken."""
 
-        def put() -> None:
-            spool.put("first", ENVELOPE, MESSAGE)
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.depth = 0
+        self._counts: dict[str, int] = {}
+        self._listing = 0.0
 
-        def drop() -> None:
-            if claim := worker.claim():
-                claim.drop("duplicate", 0.001)
+    def fill(self, depth: int) -> None:
+        """Put jobs until so many wait, and find out how many deeds make a sample."""
+        self.subject.do("put", depth - self.depth)
+        self.depth = depth
+        self.subject.do("put", 20)
+        self.subject.do("drop", 10)  # the first lists
+        for deed in ("drop", "move"):
+            self._counts[deed] = max(5, min(400, round(SPAN * 5 / self.subject.do(deed, 5))))
+        self.subject.do("clear", 5)
+        if "list" in self.subject.deeds:
+            spans = [self.subject.do("list", 1) for _ in range(3)]
+            self._listing = statistics.median(spans) / depth
 
-        def rewrite_and_pass() -> None:
-            if claim := worker.claim():
-                claim.job()
-                claim.forward(["second"], NOTES, 0.001)
-
-        results: dict[str, tuple[list[float], list[float]]] = {}
-        for _ in range(ROUNDS):
-            for name, mine, bare in (
-                ("put", put, raw.put),
-                ("claim, drop", drop, raw.drop),
-                ("put", put, raw.put),
-                ("claim, rewrite, pass", rewrite_and_pass, raw.rewrite_and_pass),
-            ):
-                costs = results.setdefault(name, ([], []))
-                costs[0].append(timed(mine))
-                costs[1].append(timed(bare))
-    for name, (mine_all, bare_all) in results.items():
-        mine_at, bare_at = statistics.median(mine_all), statistics.median(bare_all)
-        print(f"{depth:>9,}  {name:<22} {mine_at:8.1f} µs  {bare_at:8.1f} µs  {mine_at / bare_at:5.2f}")
-    print(f"{depth:>9,}  {'the first claim lists':<22} {listing * 1e3:8.1f} ms")
+    def sample(self) -> dict[str, float]:
+        """Jobs a second of each deed."""
+        drops, moves = self._counts["drop"], self._counts["move"]
+        spans = {
+            "put": self.subject.do("put", drops + moves) / (drops + moves),
+            "drop": self.subject.do("drop", drops) / drops + self._listing,
+            "move": self.subject.do("move", moves) / moves + self._listing,
+        }
+        self.subject.do("clear", moves)
+        return {deed: 1 / span for deed, span in spans.items()}
 
 
-def latency(spool: Spool, arrivals: int = 200) -> None:
-    """Time from before a put to after the claim of a worker that was asleep."""
-    wake, times, asleep = Wake(spool["second"].new), [], threading.Semaphore(0)
-
-    def work() -> None:
-        with spool["second"].consumer() as worker:
-            for _ in range(arrivals):
-                wake.arm()
-                asleep.release()
-                while not (claim := worker.claim()):
-                    wake.wait(10)
-                times.append(time.perf_counter())
-                claim.drop("seen")
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    starts = []
-    for number in range(arrivals):
-        asleep.acquire()
-        time.sleep(0.003)
-        starts.append(time.perf_counter())
-        spool.put("second", ENVELOPE, MESSAGE)
-        while len(times) <= number:
-            time.sleep(0.0005)
-    thread.join()
-    spans = sorted((end - begin) * 1e6 for begin, end in zip(starts, times, strict=True))
-    middle, most = statistics.median(spans), spans[int(arrivals * 0.99)]
-    print(f"idle worker: put to claim {middle:.0f} µs, 99% {most:.0f} µs")
+def at_depth(lanes: dict[str, Lane], depth: int, rounds: int) -> Samples:
+    """Fill all to a depth, and take samples in turns."""
+    for lane in lanes.values():
+        lane.fill(depth)
+    samples: Samples = {}
+    names = list(lanes)
+    for number in range(rounds):
+        at = number % len(names)
+        for name in names[at:] + names[:at]:  # who comes behind whom should not matter
+            for deed, rate in lanes[name].sample().items():
+                samples.setdefault((deed, name), []).append(rate)
+    return samples
 
 
-def burst(spool: Spool, arrivals: int = 5000) -> None:
-    """Events that reach a worker whose watch is set once, while many jobs arrive."""
-    wake = Wake(spool["second"].new)
-    wake.arm()
-    for _ in range(arrivals):
-        spool.put("second", ENVELOPE, MESSAGE)
-    time.sleep(0.2)
-    print(f"busy worker: {arrivals} arrivals, {wake.events} event(s)")
+def compare(report: Report, samples: Samples, depth: int) -> None:
+    """Rows of one depth: each beside the bare calls, and ours beside those it is to be held against."""
+    for (deed, name), rates in samples.items():
+        what = f"{UNITS[deed]}, jobs/s, {depth:,} waiting"
+        aim = {"aim": AIMS[deed, RAW]} if name == OURS else {}
+        peer = samples[deed, RAW] if name != RAW else ()
+        report.add(what, name, rates, peer=peer, to=RAW, depth=depth, **aim)
+    for (deed, name), aim_text in AIMS.items():
+        if name != RAW and (deed, name) in samples:
+            what = f"{UNITS[deed]}, jobs/s, {depth:,} waiting"
+            mine, theirs = samples[deed, OURS], samples[deed, name]
+            report.add(what, OURS, mine, peer=theirs, to=name, depth=depth, aim=aim_text)
+
+
+def growth(report: Report, first: Samples, last: Samples, shallow: int, deep: int) -> None:
+    """Rows that hold the deepest queue against the shallowest."""
+    for (deed, name), rates in last.items():
+        if name in {OURS, RAW, DIRQ, "mailbox.Maildir"}:
+            aim = {"aim": FLAT} if name == OURS else {}
+            what = f"{UNITS[deed]}, jobs/s, {deep:,} waiting"
+            report.add(
+                what, name, rates, peer=first[deed, name], to=f"{shallow:,} waiting", depth=deep, **aim
+            )
+
+
+def has_room(report: Report, jobs: int, place: int) -> bool:
+    """Whether the memory is there for so many jobs; if not, it is noted."""
+    with open("/proc/meminfo") as file:
+        available = next(int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable"))
+    disk = os.statvfs(MEMORY)
+    enough = min(available, disk.f_bavail * disk.f_frsize) > jobs * place * 1.3
+    if not enough:
+        report.note(f"no room in {MEMORY} for {jobs:,} jobs of {place:,} bytes")
+    return enough
+
+
+def depths(report: Report, names: list[str], steps: list[int], size: int, rounds: int) -> None:
+    """Measure at every depth there is room for, and how the deepest compares to the first."""
+    with opened(report, names, size) as subjects:
+        lanes = {name: Lane(subject) for name, subject in subjects.items()}
+        found: list[tuple[int, Samples]] = []
+        for depth in steps:
+            more = (depth - (found[-1][0] if found else 0)) * len(lanes)
+            if not has_room(report, more, PLACE if size == SIZE else PLACE // 2):
+                break
+            found.append((depth, at_depth(lanes, depth, rounds)))
+            compare(report, found[-1][1], depth)
+        if len(found) > 1:
+            (shallow, first), (deep, last) = found[0], found[-1]
+            growth(report, first, last, shallow, deep)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--huge", action="store_true", help="a million jobs as well; takes 10 GB")
-    parser.add_argument("--directory", default="/dev/shm", help="where the spool is made (a tmpfs)")
-    arguments = parser.parse_args()
-    print(f"{'waiting':>9}  {'deed':<22} {'queue':>11}  {'raw calls':>11}  ratio")
-    for depth in (0, 1_000, 10_000, 100_000, *([1_000_000] if arguments.huge else [])):
-        with spool_in(arguments.directory) as spool:
-            compare(spool, Raw(spool), depth)
-    with spool_in(arguments.directory) as spool:
-        latency(spool)
-    with spool_in(arguments.directory) as spool:
-        burst(spool)
+    settings = options(__doc__, huge=(bool, False, "a million jobs as well; takes 11 GB"))
+    quick, rounds = settings.quick, 5 if settings.quick else 15
+    report = Report("queues")
+    names = list(SUBJECTS)
+    depths(report, names, [1_000, 10_000] if quick else [1_000, 10_000, 100_000], SIZE, rounds)
+    if settings.huge:
+        depths(report, [RAW, OURS], [1_000, 1_000_000], SMALL, rounds)
+    queue_workers.measure(report, 3 if quick else 7)
+    report.write(settings.json)
 
 
 if __name__ == "__main__":
