@@ -79,6 +79,15 @@ def hashed(secret: bytes, key: bytes) -> str:
     return hashlib.blake2b(secret, key=key, digest_size=16).hexdigest() if secret else ""
 
 
+def harmless(line: str, *, after_auth: bool) -> str:
+    """What may be kept and repeated of a line that was no command.
+
+    After AUTH it may be a password that came too late: then nothing. POP3 and FTP say theirs with PASS.
+    """
+    verb = line.partition(" ")[0]
+    return "" if after_auth else verb if verb.upper() == "PASS" else line
+
+
 def _ask(challenge: bytes) -> Generator[bytes, bytes, bytes]:
     """Say a challenge and hear the answer to it."""
     said = yield b"334 " + base64.b64encode(challenge) + b"\r\n"

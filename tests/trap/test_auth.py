@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trap.auth import MAX_LINE, MAX_NAME, attempt, hashed
+from trap.auth import MAX_LINE, MAX_NAME, attempt, harmless, hashed
 from trap.config import Config, Smtp
 from trap.face import Face
 
@@ -128,6 +128,12 @@ def test_hashes_are_equal_for_equal_passwords_and_useless_without_the_key():
     assert hashed(SECRET, KEY) == hashed(SECRET, KEY) != hashed(SECRET, b"other")
     assert hashed(SECRET, KEY) != hashed(b"other", KEY)
     assert len(hashed(SECRET, KEY)) == 32
+
+
+def test_a_line_that_is_no_command_may_be_a_password():
+    assert harmless("PASS hunter2", after_auth=False) == "PASS"
+    assert harmless("GET / HTTP/1.1", after_auth=False) == "GET / HTTP/1.1"
+    assert harmless("aHVudGVyMg==", after_auth=True) == ""
 
 
 answers = st.one_of(
