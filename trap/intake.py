@@ -187,10 +187,11 @@ class Intake:
         """
         stored: Stored = {}
         items: list[Item] = []
-        for left, (queue, envelope) in zip(range(len(envelopes) - 1, -1, -1), envelopes, strict=True):
-            item = Item(queue, envelope, message, copy=left > 0)
+        plain = not self.shortage.state and not (isinstance(message, Incoming) and message.lost)
+        for number, (queue, envelope) in enumerate(envelopes, 1):
+            item = Item(queue, envelope, message, None, number < len(envelopes))
             try:
-                if not self._wanted(item, envelopes):
+                if not plain and not self._wanted(item, envelopes):
                     stored[queue] = self._drop(item)
                 elif self._syncer:
                     items.append(item)

@@ -31,8 +31,8 @@ _LOG_BYTES = 1 << 20
 """Bytes that the mail log's file system must have free."""
 _INODES = 64
 """Inodes kept free when the reserve is given in bytes."""
-_MOST = 1000
-"""Jobs looked at for one message at most, so that other sessions go on."""
+_LONGEST = 0.05
+"""Seconds for which jobs are shed for one message at most, so that other sessions go on."""
 _LISTING_SHARE = 50
 """Where counting a queue means listing it, it is listed for a fiftieth of the time at most."""
 _BLOCK = 4096
@@ -229,8 +229,9 @@ class _Shedder:
         Returns:
             Jobs shed, and the bytes they took.
         """
-        done = freed = looked = 0
-        while (done < number or freed < size) and looked < _MOST:
+        done = freed = 0
+        end = time.monotonic() + _LONGEST
+        while done < number or freed < size:
             if not self._names:
                 # Amortised, as a worker's: one listing for as many jobs as there were names.
                 self._names = self._queue.waiting()
@@ -239,7 +240,10 @@ class _Shedder:
                     break
                 if not self._consumer.alive:
                     self._consumer = self._take()
-            looked += 1
+                end = time.monotonic() + _LONGEST
+            if time.monotonic() > end:
+                self._names.clear()  # most of them have gone to workers: look anew next time
+                break
             claim = self._consumer.take(self._names.pop())
             if claim is None:
                 continue  # a worker has it already

@@ -288,6 +288,38 @@ def test_what_a_worker_holds_is_not_shed(tmp_path):
     assert claim.job().message == MESSAGE
 
 
+def test_what_workers_took_meanwhile_is_passed_by(tmp_path):
+    """The sink listed the queue once; most of that list are gone when it sheds again."""
+    config = trap_below(tmp_path, "when_full: shed")
+    intake, spool = opened(config)
+    for _ in range(10):
+        store(intake, [MESSAGE])
+    with space_of({"bytes": 0, "inodes": 0}):
+        store(intake, [MESSAGE])
+        worker = spool["first"].consumer()
+        while claim := worker.claim():
+            claim.forward([])
+        with space_of({"bytes": 999, "inodes": 999}):
+            late = [store(intake, [MESSAGE])["first"] for _ in range(4)]
+        assert store(intake, [MESSAGE])["first"]
+    assert late[0] not in spool["first"].ids()
+    assert late[3] in spool["first"].ids()
+    assert balanced(config, spool).done > 5
+
+
+def test_shedding_takes_no_longer_than_other_sessions_can_wait(tmp_path, monkeypatch):
+    config = trap_below(tmp_path, "when_full: shed")
+    intake, spool = opened(config)
+    for _ in range(10):
+        store(intake, [MESSAGE])
+    with space_of({"bytes": 0, "inodes": 0}):
+        with monkeypatch.context() as slow:
+            slow.setattr(shortage, "_LONGEST", -1.0)
+            assert store(intake, [MESSAGE]) == {"first": None}
+        assert spool["first"].stats().waiting == 10
+        assert store(intake, [MESSAGE])["first"]
+
+
 def test_an_emptied_spool_is_shed_from_again(tmp_path):
     """Its directories were removed and made again, and the sink's own was among them."""
     config = trap_below(tmp_path, "when_full: shed")
