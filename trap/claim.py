@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from trap import fsio
-from trap.job import CorruptJob, Job, split_name
+from trap.job import ID_LENGTH, CorruptJob, Job, split_name
 
 if TYPE_CHECKING:
     from trap.queue import Queue
@@ -51,7 +51,8 @@ class Consumer:
             self._list.reverse()
         missed = False
         while self._list:
-            if claim := self.take(self._list.pop()):
+            name = self._list.pop()
+            if claim := self._take(name, name[:ID_LENGTH], int(name[ID_LENGTH + 1 :])):
                 return claim
             missed = True
         if missed and not self.alive:
@@ -62,7 +63,10 @@ class Consumer:
     def take(self, name: str) -> "Claim | None":
         """Claim the waiting job of this file name; None when somebody else was faster."""
         split = split_name(name)
-        if not split or split[0] in self.held:
+        return self._take(name, *split) if split else None
+
+    def _take(self, name: str, job_id: str, attempt: int) -> "Claim | None":
+        if job_id in self.held:
             return None
         try:
             fsio.rename(f"{self.queue.new}/{name}", f"{self.lease.path}/{name}")
@@ -70,8 +74,8 @@ class Consumer:
             # RACE: another worker claimed it, or the reaper shed it, since we listed.
             # (test_two_workers_never_claim_the_same_job)
             return None
-        self.held.add(split[0])
-        return Claim(self, *split)
+        self.held.add(job_id)
+        return Claim(self, job_id, attempt)
 
     def take_bad(self, job_id: str, attempt: int) -> "Claim":
         """Claim a job that was put aside, as if it had never failed.

@@ -103,8 +103,10 @@ def link(source: str, target: str, *, sync: bool = False) -> None:
 
 def unlink(path: str) -> None:
     """Take a name away. That it is gone already is what was asked for."""
-    with suppress(FileNotFoundError):
+    try:  # noqa: SIM105 - suppress would cost a tenth of the call
         os.unlink(path)
+    except FileNotFoundError:
+        pass
 
 
 def read(path: str) -> bytes:

@@ -23,7 +23,7 @@ import msgspec
 
 from trap.envelope import Envelope, printable_all
 
-ID_DIGITS = 16
+ID_DIGITS, ID_LENGTH = 16, 24
 NAME = re.compile(r"([0-9]{16}[0-9a-f]{8})\.(0|[1-9][0-9]{0,3})")
 MAX_HEADER_BYTES = 1 << 20
 """Headers are searched no further than this, however long they are."""

@@ -51,7 +51,7 @@ from typing import NamedTuple
 from trap import fsio
 from trap.claim import BAD, Claim, Consumer
 from trap.config import Config
-from trap.job import id_time, split_name
+from trap.job import NAME, id_time, split_name
 from trap.maillog import MailLog
 from trap.writer import Writer
 
@@ -172,7 +172,7 @@ class Queue:
 
     def waiting(self) -> list[str]:
         """File names of the waiting jobs, oldest first. Lists the whole directory."""
-        return sorted(name for name in fsio.names(self.new) if split_name(name))
+        return sorted(filter(NAME.fullmatch, fsio.names(self.new)))
 
     def stats(self) -> Stats:
         """Count what is in the queue. Lists the whole directory."""
