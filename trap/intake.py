@@ -23,6 +23,8 @@ from trap.writer import Item, Message, Results, size_of
 Stored = dict[str, str | None]
 """Queue -> the job's id; None where the message could not be stored."""
 
+_WORTH_A_WRITE = 4096
+"""A client that sends byte by byte, when memory is short, must not cost a system call a byte."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -156,7 +158,7 @@ class Intake:
     def must_spill(self, size: int) -> bool:
         """Whether a message of which `size` bytes are held should be written into the spool as it comes."""
         memory = self.memory
-        return size > self._spill_above or 0 < memory.limit < memory.held
+        return size > self._spill_above or (0 < memory.limit < memory.held and size >= _WORTH_A_WRITE)
 
     def draft(self, tags: Sequence[str] = (), queues: Sequence[str] = ()) -> Draft:
         """Begin to write a message into the spool; what is not stored in the end must be abandoned.

@@ -140,9 +140,3 @@ def test_a_draft_whose_queue_was_removed_finds_it_made_again(spool):
     os.rmdir(spool["first"].new)
     job_id = spool.put("first", Envelope(), draft)
     assert spool["first"].ids() == {job_id}
-
-
-def test_a_message_in_pieces_is_one_message(spool):
-    spool.put("first", Envelope(), [b"Subject: a\r\n", bytearray(b"\r\n"), b"b\r\n"])
-    claim = spool["first"].consumer().claim()
-    assert claim.job().message == b"Subject: a\r\n\r\nb\r\n"
