@@ -30,7 +30,19 @@ FOUNDATION = {
     "stage",
     "__init__",
 }
-SPOOL = {"queue", "claim", "ledger", "archive", "plugin", "wake", "recipients", "body", "draft", "keys", "writer"}
+SPOOL = {
+    "queue",
+    "claim",
+    "ledger",
+    "archive",
+    "plugin",
+    "wake",
+    "recipients",
+    "body",
+    "draft",
+    "keys",
+    "writer",
+}
 FRONT = {"cli", "__main__"}
 """What is named nowhere here is a part of a program: the sink, a worker, the reaper and their like."""
 
