@@ -53,6 +53,7 @@ class Session:
         "_mail_from",
         "_mail_params",
         "_rcpts",
+        "_turned_away",
         "client",
         "commands",
         "connected_at",
@@ -89,10 +90,12 @@ class Session:
         self._mail_from: str | None = None
         self._mail_params: list[str] = []
         self._rcpts: list[tuple[Rcpt, str]] = []
+        self._turned_away = False
 
     def reset(self) -> None:
         """Forget the transaction, keep the session."""
         self._mail_from = None
+        self._turned_away = False
         if self._rcpts:
             self._rcpts = []
 
@@ -166,7 +169,7 @@ class Session:
             self._look_at_path(argument)
             sizes = [int(size[1]) for param in parsed[1] if (size := _SIZE.fullmatch(param))]
             if max(sizes, default=0) > self.door.intake.max_size:
-                return self.refused(face.too_large(), "too_large")
+                return self.refused(face.declared_too_large(), "too_large")
         if self.helo is None:
             self.saw("no_helo")
         self._mail_from, self._mail_params = parsed
@@ -195,6 +198,7 @@ class Session:
             return self.refused(face.too_many_recipients(), "recipients")
         accepted = door.intake.recipients.lookup(address, door.listener)
         if accepted is None:
+            self._turned_away = True
             return self.refused(face.no_such_user(address), "unknown_user")
         self._rcpts.append((Rcpt(address=address, params=params, tag=accepted.tag), accepted.queue))
         return face.rcpt_ok(address)
@@ -206,7 +210,9 @@ class Session:
     def refuse_data(self) -> bytes | None:
         """Why no message can be taken now; None when it can."""
         if not self._rcpts:
-            return self.refused(self.door.face.rcpt_first(), "order")
+            face = self.door.face
+            reply = face.no_valid_recipients() if self._turned_away else face.rcpt_first()
+            return self.refused(reply, "order")
         if self.door.intake.policy(*self.aims()) == "tempfail":
             return self.refused(self.door.face.no_room(), "no_room")
         return None

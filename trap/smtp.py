@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from typing import Any, cast
 
-from trap.auth import attempt
+from trap.auth import attempt, harmless
 from trap.body import Body, Chunks, Collected
 from trap.door import Door
 from trap.draft import Draft
@@ -79,6 +79,7 @@ class Wire(asyncio.Protocol):
         "_stopping",
         "_take",
         "_task",
+        "_tried_auth",
         "_unheard",
         "_weight",
         "heard_at",
@@ -101,6 +102,7 @@ class Wire(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._junk = 0  # commands that lead to no message, since the last one
         self._crlf = False
+        self._tried_auth = False
         self._eof = False
         self._stopping = False
         self._unheard = False
@@ -369,8 +371,9 @@ class Wire(asyncio.Protocol):
             reply = method(self, verb, argument.strip())
         else:
             self._junk += 1
-            session.saw_also("unknown_verbs", text[:64])
-            reply = session.refused(self._door.face.unknown_verb(verb[:64]), "junk")
+            kept = harmless(text[:64], after_auth=self._tried_auth)
+            session.saw_also("unknown_verbs", kept)
+            reply = session.refused(self._door.face.unknown_verb(kept), "junk")
         self._out += reply  # not in one line with the call: the method may have said something itself
         if session.refusals + self._junk != before or session.commands >= self._door.stress.policy.commands:
             self._after_trouble()
@@ -440,6 +443,7 @@ class Wire(asyncio.Protocol):
 
     def _auth(self, _verb: str, argument: str) -> bytes:
         door = self._door
+        self._tried_auth = True
         if door.auth == "off":
             return self.session.refused(door.face.not_offered(), "not_offered")
         self._asking = attempt(argument, door.face, door.auth_key, accept=door.auth == "accept")
@@ -479,6 +483,7 @@ class Wire(asyncio.Protocol):
                 if str((self.session.dialect or {}).get("http")).upper().startswith("CONNECT"):
                     self._out += b"HTTP/1.0 200 Connection established\r\n\r\n"
                     self._out += self._door.face.banner(self._door.stress.policy.hint)
+                self._after_trouble()
                 return data[start:]
         self._ahead = _cut(data[start:])
         return b""
@@ -648,6 +653,7 @@ class Wire(asyncio.Protocol):
         if refusal:
             self._drop_message()
             self._out += b"".join(session.give_up(refusal))
+            self._after_trouble()
             return
         self._junk = 0
         message, self._draft = self._draft or body.take(), None
