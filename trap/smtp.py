@@ -229,7 +229,7 @@ class Wire(asyncio.Protocol):
         self._close()
 
     def _close(self) -> None:
-        self._over_at = self.heard_at or 1.0
+        self._over_at = self._loop.time()
         self._take = Wire._ignore
         self._flush()
         if self.transport is not None:
