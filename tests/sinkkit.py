@@ -63,7 +63,7 @@ class MemorySpool:
         self, queue: str, envelope: Envelope, message: Message, notes: object = None, copy: bool = False
     ) -> str:
         if queue in self.fail:
-            raise self.fail[queue]
+            raise OSError(*self.fail[queue].args)  # a new one: it remembers who raised it
         if isinstance(message, Draft):
             message.finish(encode_head(envelope, {}, message.size))
             message = Job.decode("1", Path(message.path).read_bytes()).message
@@ -92,8 +92,8 @@ def settings(text: str = "") -> Config:
     """Settings for a sink that speaks plainly, unless they say otherwise."""
     given = yaml.safe_load(text) or {}
     given["smtp"] = {"face": "plain"} | given.get("smtp", {})
-    start = "pipeline: [first]\nstages: {other: }\nspool: {reserve: 0}\n"
-    return parse(start + yaml.safe_dump(given))
+    given["spool"] = {"reserve": 0} | given.get("spool", {})
+    return parse("pipeline: [first]\nstages: {other: }\n" + yaml.safe_dump(given))
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:

@@ -82,10 +82,11 @@ def hashed(secret: bytes, key: bytes) -> str:
 def harmless(line: str, *, after_auth: bool) -> str:
     """What may be kept and repeated of a line that was no command.
 
-    After AUTH it may be a password that came too late: then nothing. POP3 and FTP say theirs with PASS.
+    After AUTH it may be a password that came too late: then nothing. POP3 and FTP say theirs with PASS,
+    IMAP with LOGIN, and AUTH=PLAIN is a spelling of AUTH.
     """
     verb = line.partition(" ")[0]
-    return "" if after_auth else verb if verb.upper() == "PASS" else line
+    return "" if after_auth else verb if verb.upper().startswith(("AUTH", "LOGIN", "PASS")) else line
 
 
 def _ask(challenge: bytes) -> Generator[bytes, bytes, bytes]:

@@ -216,13 +216,16 @@ class Intake:
         Raises:
             OSError: it failed for another reason, or no room is to be made, or can't be.
         """
-        if error.errno in _NO_ROOM:
-            choice = self.shortage.choice(tags)
-            if choice == DROP:
-                return False
-            if choice == SHED and self.shortage.shed(queue, size):
-                return True
-        raise error
+        try:
+            if error.errno in _NO_ROOM:
+                choice = self.shortage.choice(tags)
+                if choice == DROP:
+                    return False
+                if choice == SHED and self.shortage.shed(queue, size):
+                    return True
+            raise error
+        finally:
+            del error  # it knows this frame, and with it the connection: who is refused would stay in memory
 
     def close(self) -> None:
         """Finish what is being written, and give up what was taken."""
