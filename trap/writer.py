@@ -119,24 +119,25 @@ class Writer:
     def put_all(self, items: Iterable[Item]) -> Results:
         """Take several messages in, with one sync of each directory for all of them."""
         results: Results = []
-        placed: list[tuple[int, Item, tuple[str, str, int]]] = []
+        placed: list[tuple[int, Item, str, str, int]] = []
         for item in items:
             try:
-                job = self._place(*item)
+                job_id, path, size = self._place(*item)
             except OSError as error:
-                results.append(error)
+                results.append(_bare(error))
             else:
-                placed.append((len(results), item, job))
-                results.append(job[0])
-        errors = self._sync_all({item.queue for _, item, _ in placed}) if self.sync else {}
-        for at, item, (job_id, path, size) in placed:
+                placed.append((len(results), item, job_id, path, size))
+                results.append(job_id)
+        errors = self._sync_all({item.queue for _, item, *_ in placed}) if self.sync else {}
+        for at, item, job_id, path, size in placed:
+            if failed := errors.get(item.queue):
+                fsio.unlink(path)
+                results[at] = failed
+                continue
             try:
-                if item.queue in errors:
-                    fsio.unlink(path)
-                    raise errors[item.queue]
                 self._account(job_id, path, item.queue, item.envelope, size)
             except OSError as error:
-                results[at] = error
+                results[at] = _bare(error)
         return results
 
     def _sync_all(self, queues: Iterable[str]) -> dict[str, OSError]:
@@ -145,7 +146,7 @@ class Writer:
             try:
                 fsio.sync_directory(self._new[queue])
             except OSError as error:
-                errors[queue] = error
+                errors[queue] = _bare(error)
         return errors
 
     def _place(
@@ -223,3 +224,8 @@ class Writer:
         if "_lease" in self.__dict__:
             self._lease.release()
             del self._lease
+
+
+def _bare(error: OSError) -> OSError:
+    """The error without the frames it came through: it is kept, and they hold messages."""
+    return error.with_traceback(None)
