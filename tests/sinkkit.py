@@ -1,7 +1,9 @@
 """A sink inside the test's own process, and a player for dialogues that are written down as data.
 
-A dialogue (tests/dialogs/*.txt) opens with settings in YAML and `---`. Then, a line each:
+A dialogue (tests/dialogs/*.txt) opens with settings in YAML, besides them `protocol: lmtp` and
+`balancers: [network]`, and `---`. Then, a line each:
 
+    C! text      what the client says, exactly, before it is let in; only at the beginning
     c: text      the client says text and CRLF
     C: text      the client says exactly text; \\r \\n \\0 \\xff are escapes
     C- text      the same, and will say nothing more
@@ -9,11 +11,13 @@ A dialogue (tests/dialogs/*.txt) opens with settings in YAML and `---`. Then, a 
     s~ regex     the sink answers a line that matches
     = n          so many messages are stored by now (one for each queue they went to)
     = key: value of the last stored envelope; `message` (with escapes) and `queue` are keys too
+    = refused: {cause: number} what the sink counted so far
     # comment
 """
 
 import asyncio
 import re
+import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -32,7 +36,7 @@ from trap.draft import Draft
 from trap.envelope import Envelope
 from trap.face import Face
 from trap.intake import Intake
-from trap.job import Job, encode_head
+from trap.job import Job, encode_head, new_id
 from trap.limits import Gate
 from trap.networks import Delay, Networks
 from trap.patrol import Patrol
@@ -57,7 +61,7 @@ class MemorySpool:
         self.sync = False
         self.stored: list[Stored] = []
         self.fail: dict[str, OSError] = {}
-        self.drafts: list[Draft] = []
+        self.real_ids = False
 
     def put(
         self, queue: str, envelope: Envelope, message: Message, notes: object = None, copy: bool = False
@@ -70,7 +74,7 @@ class MemorySpool:
         self.stored.append(
             Stored(queue, envelope, message if isinstance(message, bytes) else b"".join(message))
         )
-        return f"id{len(self.stored)}"
+        return new_id() if self.real_ids else f"id{len(self.stored)}"
 
     def put_all(self, items: list[Item]) -> list[str | OSError]:
         return [self.put(*item) for item in items]
@@ -117,6 +121,7 @@ def door_of(
     balancers: list[str] | None = None,
 ) -> Door:
     """What the connections of one listener share, for a spool in memory."""
+    spool.real_ids = config.smtp.face != "plain"  # other faces make ids of their own from them
     return Door(
         intake=Intake(config, spool),  # type: ignore[arg-type]
         face=Face(config),
@@ -165,20 +170,29 @@ async def play(text: str) -> None:
     head, _, body = text.partition("\n---\n")
     given = yaml.safe_load(head) or {}
     lmtp = given.pop("protocol", "smtp") == "lmtp"
-    async with sink(settings(yaml.safe_dump(given) if given else ""), lmtp=lmtp) as inside:
-        reader, writer = await asyncio.open_connection("127.0.0.1", inside.port)
+    balancers = given.pop("balancers", None)
+    config = settings(yaml.safe_dump(given) if given else "")
+    async with sink(config, lmtp=lmtp, balancers=balancers) as inside:
+        reader, writer = await asyncio.open_connection(sock=_early(inside.port, body))
         try:
             for number, line in enumerate(body.splitlines(), head.count("\n") + 3):
                 try:
-                    await asyncio.wait_for(_step(line, reader, writer, inside.spool.stored), PATIENCE)
+                    await asyncio.wait_for(_step(line, reader, writer, inside), PATIENCE)
                 except (AssertionError, TimeoutError) as error:
                     raise AssertionError(f"line {number}: {line!r}: {error or 'no answer'}") from None
         finally:
             writer.close()
 
 
+def _early(port: int, body: str) -> socket.socket:
+    """A connection; the sink, which shares our thread, sees it only after what is said here."""
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.sendall(b"".join(_unescaped(line[3:]) for line in body.splitlines() if line.startswith("C!")))
+    return sock
+
+
 async def _step(
-    line: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stored: list[Stored]
+    line: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inside: Inside
 ) -> None:
     kind, said = line[:2], line[3:]
     if kind == "c:":
@@ -192,23 +206,27 @@ async def _step(
         matches = heard.startswith(said) if kind == "s:" else re.fullmatch(said, heard)
         assert matches, f"the sink said {heard!r}"
     elif kind == "= ":
-        await _expect(line[2:], stored)
+        await _expect(line[2:], inside)
     else:
-        assert not line.strip() or line.startswith("#"), "what is this?"
+        assert not line.strip() or line.startswith(("#", "C!")), "what is this?"
 
 
-async def _expect(fact: str, stored: list[Stored]) -> None:
+async def _expect(fact: str, inside: Inside) -> None:
+    stored = inside.spool.stored
     if fact.isdigit():
         await until(lambda: len(stored) >= int(fact))
         assert len(stored) == int(fact), f"{len(stored)} stored"
         return
     key, _, value = fact.partition(": ")
+    if key == "refused":
+        assert inside.door.gate.refused == yaml.safe_load(value), f"it is {inside.door.gate.refused}"
+        return
     last = stored[-1]
     if key in {"message", "queue"}:
         there = getattr(last, key)
         assert there == (_unescaped(value) if key == "message" else value), f"it is {there!r}"
     else:
-        there = getattr(last.envelope, key)
+        there = msgspec.to_builtins(getattr(last.envelope, key))
         assert there == yaml.safe_load(value), f"it is {there!r}"
 
 
