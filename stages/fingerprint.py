@@ -24,6 +24,7 @@ import hashlib
 import re
 import unicodedata
 from array import array
+from collections import Counter
 from dataclasses import dataclass
 from email.errors import HeaderParseError
 from email.header import decode_header
@@ -47,10 +48,14 @@ _ROTATION = 0x9E3779B1
 # Drawn as nothing, and put between letters to break words: soft hyphen, zero-width and bidi marks, fillers.
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e"
                         "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff]+")  # fmt: skip
+_MARKS = ("@", "://", "www.")
+"""What every link and address holds: where none is, none need be looked for."""
 # The look-behind keeps it linear: an address is looked for only where a token begins.
-_VARIABLE = re.compile(r"(?:https?://|www\.)\S+|(?<![\w.+-])[\w.+-]+@\S+|[a-z]{21,}")
-"""Links, addresses and long tokens: what senders make different in each copy."""
+_VARIABLE = re.compile(r"(?:https?://|www\.)\S+|(?<![\w.+-])[\w.+-]++@\S+")
+"""Links and addresses: what senders make different in each copy, like long tokens and numbers."""
 _HOST = re.compile(r"https?://([a-z0-9.-]{1,80})")
+_NO_LETTERS = {number: " " for number in range(128) if not chr(number).isalpha()}
+_LONG = re.compile(r"[a-z]{21,}")
 # Scripts without spaces give one word a character; a longer run of letters is cut.
 _WORD = re.compile(
     "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\\W\\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{1,20}"
@@ -80,10 +85,11 @@ def fingerprint(message: bytes) -> Fingerprint:
     if len(found) < FEW_WORDS:
         subject = words(_subject(message))
         hosts = sorted(set(_HOST.findall(readable.markup.lower())))[:FEW_WORDS]
-        features = shingles(found + subject) + hosts + [part.hex() for part in readable.others]
+        others = [*hosts, *map(bytes.hex, readable.others)]
+        features = shingles(found + subject) + [other.encode() for other in others]
         found += ["", *subject, *hosts]
     hashes = _hashes(features)
-    exact = _number(" ".join(found).encode(), *readable.others)
+    exact = _number(" ".join(found).encode() + b"".join(readable.others))
     return Fingerprint(exact, array("I", hashes[:SKETCH]).tobytes(), _bands(hashes))
 
 
@@ -100,18 +106,35 @@ def words(text: str) -> list[str]:
     """The words of a text as they count: lower case, compatibility forms folded, what varies left out."""
     text = text.lower()
     if text.isascii():
-        return _WORD.findall(_VARIABLE.sub(" ", text))[:MAX_WORDS]
-    found = _WORD.findall(_VARIABLE.sub(" ", _INVISIBLE.sub("", text)))[:MAX_WORDS]
+        found = _without_links(text).translate(_NO_LETTERS).split()
+        return [word for word in found if len(word) <= 20][:MAX_WORDS]
+    text = _LONG.sub(" ", _without_links(_INVISIBLE.sub("", text)))
+    found = _WORD.findall(text)[:MAX_WORDS]
     # Word by word: normalising a long text takes quadratic time when it is made of combining marks.
-    plain = {word: unicodedata.normalize("NFKC", word).lower() for word in set(found)}
-    return [plain[word] for word in found]
+    odd = {word for word in found if not word.isascii()}
+    plain = {word: unicodedata.normalize("NFKC", word).lower() for word in odd}
+    return [plain.get(word, word) for word in found]
 
 
-def shingles(found: list[str]) -> list[str]:
-    """Every run of SHINGLE words; all of them when there are fewer."""
+def _without_links(text: str) -> str:
+    if not any(mark in text for mark in _MARKS):
+        return text
+    link, address, host = _MARKS
+    return " ".join(
+        [
+            _VARIABLE.sub(" ", token) if link in token or address in token or host in token else token
+            for token in text.split()
+        ]
+    )
+
+
+def shingles(found: list[str]) -> list[bytes]:
+    """Every run of SHINGLE words, in UTF-8; all of them when there are fewer."""
+    text = " ".join(found).encode("utf-8", "surrogatepass")
     if len(found) < SHINGLE:
-        return [" ".join(found)] if found else []
-    return [" ".join(run) for run in zip(found, found[1:], found[2:], strict=False)]
+        return [text] if found else []
+    coded = text.split(b" ")
+    return list(map(b" ".join, zip(coded, coded[1:], coded[2:], strict=False)))
 
 
 def _subject(message: bytes) -> str:
@@ -127,17 +150,15 @@ def _subject(message: bytes) -> str:
     )
 
 
-def _hashes(features: list[str]) -> list[int]:
+def _hashes(features: list[bytes]) -> list[int]:
     """Ascending distinct hashes of a multiset: the second of the same feature has a hash of its own."""
-    times: dict[str, int] = {}
-    hashes = set()
-    for feature in features:
-        before = times.get(feature, 0)
-        times[feature] = before + 1
-        crc = crc32(feature.encode("utf-8", "surrogatepass"), before)
-        # CRC is linear; the multiplication makes its order one that nobody's alphabet has a say in.
-        hashes.add((crc * _ROTATION ^ crc >> 15) & _BITS)
-    return sorted(hashes)
+    distinct = set(features)
+    crcs = list(map(crc32, distinct))
+    if len(distinct) < len(features):
+        repeated = [item for item in Counter(features).items() if item[1] > 1]
+        crcs += [crc32(feature, time) for feature, times in repeated for time in range(1, times)]
+    # CRC is linear; the multiplication makes its order one that nobody's alphabet has a say in.
+    return sorted({(crc * _ROTATION ^ crc >> 15) & _BITS for crc in crcs})
 
 
 def _bands(hashes: list[int]) -> frozenset[int]:
@@ -146,22 +167,24 @@ def _bands(hashes: list[int]) -> frozenset[int]:
     count = BANDS * ROWS
     # Descending, so that the least of each bin is written last.
     least = {value % count: value for value in reversed(hashes)}
-    bins = []
-    for number in range(count):
-        away = 0
-        while (number + away) % count not in least:
-            away += 1
-        bins.append(least[(number + away) % count] + away * _ROTATION & _BITS)
+    bins = [least.get(number, -1) for number in range(count)]
+    if len(least) < count:
+        bins = [_rotated(bins, number) for number in range(count)]
     rows = array("I", bins).tobytes()
     width = ROWS * 4
     return frozenset(
-        _number(bytes([band]), rows[band * width : band * width + width]) for band in range(BANDS)
+        [_number(bytes([band]) + rows[band * width : band * width + width]) for band in range(BANDS)]
     )
 
 
-def _number(*pieces: bytes) -> int:
+def _rotated(bins: list[int], number: int) -> int:
+    """What is in a bin; when it is empty, what is in the next that is not, made different by the way."""
+    away = 0
+    while (value := bins[(number + away) % len(bins)]) < 0:
+        away += 1
+    return value + away * _ROTATION & _BITS
+
+
+def _number(said: bytes) -> int:
     """A 47-bit hash: SQLite keeps it in six bytes."""
-    digest = hashlib.blake2b(digest_size=6)
-    for piece in pieces:
-        digest.update(piece)
-    return int.from_bytes(digest.digest(), "big") >> 1
+    return int.from_bytes(hashlib.blake2b(said, digest_size=6).digest(), "big") >> 1

@@ -29,11 +29,10 @@ MAX_TEXT = 1 << 18
 MAX_HASHED = 1 << 20
 """Bytes of one part that go into its hash."""
 
-_HEADER_END = re.compile(rb"\r?\n\r?\n")
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:|>?From ")
+_VALUE = re.compile(rb"[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
-_TYPE = re.compile(rb"^content-type[ \t]*:(.*)", re.I | re.M)
-_ENCODING = re.compile(rb"^content-transfer-encoding[ \t]*:[ \t]*([\w-]+)", re.I | re.M)
+_ENCODING = re.compile(rb"[ \t]*([\w-]+)")
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,256})"|([^\s;"]{1,256}))', re.I)
 _CHARSET = re.compile(r'charset\s*=\s*["\']?([^\s;"\']{1,40})', re.I)
 # Python knows codecs that are no charsets, some slow or noisy on bad input (punycode, unicode_escape).
@@ -59,14 +58,22 @@ class Readable:
     """What a message shows.
 
     Attributes:
-        text: text of all text parts, HTML undone, parts separated by a newline.
-        markup: the same before HTML was undone, for those who look for links.
+        parts: each text part as it is before HTML is undone, and whether it says that it is HTML.
         others: 8-byte hashes of the parts that are not text, in their order.
     """
 
-    text: str
-    markup: str
+    parts: tuple[tuple[str, bool], ...]
     others: tuple[bytes, ...]
+
+    @property
+    def text(self) -> str:
+        """Text of all text parts, HTML undone, parts separated by a newline."""
+        return "\n".join(_undo_html(part) if html or _looks_html(part) else part for part, html in self.parts)
+
+    @property
+    def markup(self) -> str:
+        """The same before HTML was undone, for those who look for links."""
+        return "\n".join(part for part, _ in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +88,19 @@ class _Leaf:
 
 def read(message: bytes) -> Readable:
     """Read a message (header and body, RFC 5322). Never raises; see the limits above."""
-    texts: list[str] = []
-    markups: list[str] = []
+    texts: list[tuple[str, bool]] = []
     others: list[bytes] = []
     room = MAX_TEXT
     for number, leaf in enumerate(_leaves(message, 0, len(message), 0)):
         if number >= MAX_PARTS:
             break
         if leaf.kind.startswith("text/") or "/" not in leaf.kind:
-            markup = decode(_undo_encoding(leaf), leaf.params)[:room]
-            room -= len(markup)
-            markups.append(markup)
-            texts.append(_undo_html(markup) if _is_html(leaf, markup) else markup)
+            text = decode(_undo_encoding(leaf), leaf.params)[:room]
+            room -= len(text)
+            texts.append((text, leaf.kind == "text/html"))
         elif leaf.body.strip():
             others.append(_hash(leaf))
-    return Readable("\n".join(texts), "\n".join(markups), tuple(others))
+    return Readable(tuple(texts), tuple(others))
 
 
 def decode(data: bytes, params: str) -> str:
@@ -115,8 +120,8 @@ def decode(data: bytes, params: str) -> str:
 def _leaves(raw: bytes, start: int, stop: int, depth: int) -> Iterator[_Leaf]:
     """The leaves of the entity that fills raw[start:stop], depth first."""
     head, body = _split(raw, start, stop)
-    content_type = _TYPE.search(head)
-    kind, _, params = (content_type[1].decode("latin-1") if content_type else "text/plain").partition(";")
+    content_type = next(_values(head, b"\ncontent-type"), b"text/plain")
+    kind, _, params = content_type.decode("latin-1").partition(";")
     kind = kind.strip().lower()
     boundary = _BOUNDARY.search(params) if kind.startswith("multipart/") else None
     if depth < MAX_DEPTH and boundary:
@@ -131,19 +136,31 @@ def _leaves(raw: bytes, start: int, stop: int, depth: int) -> Iterator[_Leaf]:
         return
     if kind.startswith("multipart/"):
         kind = "text/plain"  # no parts, or too deep
-    encoding = _ENCODING.search(head)
-    body_bytes = raw[body : min(stop, body + MAX_HASHED)]
-    yield _Leaf(kind, params, encoding[1].lower() if encoding else b"", body_bytes)
+    said = map(_ENCODING.match, _values(head, b"\ncontent-transfer-encoding"))
+    encoding = next((found[1].lower() for found in said if found), b"")
+    yield _Leaf(kind, params, encoding, raw[body : min(stop, body + MAX_HASHED)])
 
 
 def _split(raw: bytes, start: int, stop: int) -> tuple[bytes, int]:
-    """The unfolded header of an entity, and where its body begins."""
+    """The header of an entity, behind a line end, and where its body begins."""
     if not _FIELD.match(raw, start, stop):
         return b"", start  # an empty line, or someone who forgot the header
     limit = min(stop, start + MAX_HEADER)
-    if end := _HEADER_END.search(raw, start, limit):
-        return _FOLD.sub(b" ", raw[start : end.start()]), end.end()
-    return _FOLD.sub(b" ", raw[start:limit]), limit
+    bare = raw.find(b"\n\n", start, limit)
+    full = raw.find(b"\n\r\n", start, bare if bare >= 0 else limit)
+    if full >= 0:
+        return b"\n" + raw[start:full], full + 3
+    return (b"\n" + raw[start:bare], bare + 2) if bare >= 0 else (b"\n" + raw[start:limit], limit)
+
+
+def _values(head: bytes, name: bytes) -> Iterator[bytes]:
+    """The values, unfolded, of each field of a name, which is in lower case and behind a line end."""
+    lower = head.lower()
+    at = lower.find(name)
+    while at >= 0:
+        if found := _VALUE.match(head, at + len(name)):
+            yield _FOLD.sub(b" ", found[1])
+        at = lower.find(name, at + 1)
 
 
 def _delimited(raw: bytes, start: int, stop: int, delimiter: bytes) -> Iterator[tuple[int, int]]:
@@ -170,8 +187,8 @@ def _undo_encoding(leaf: _Leaf) -> bytes:
     return binascii.a2b_qp(body) if leaf.encoding == b"quoted-printable" else body
 
 
-def _is_html(leaf: _Leaf, text: str) -> bool:
-    return leaf.kind == "text/html" or bool(_LOOKS_HTML.search(text, 0, 4096))
+def _looks_html(text: str) -> bool:
+    return bool(_LOOKS_HTML.search(text, 0, 4096))
 
 
 def _undo_html(markup: str) -> str:
