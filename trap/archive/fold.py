@@ -17,9 +17,8 @@ import re
 from typing import Any
 
 # The outer repeat is not possessive: Python before 3.11.5 takes a line less than it could then.
-_RUN = re.compile(
-    rb"^(?:[A-Za-z0-9+/]{40,1000}+\r?\n){4,}(?:[A-Za-z0-9+/]{1,1000}={0,2}\r?\n)?", re.MULTILINE
-)
+# It begins with a character that can be looked for: three times as fast as the beginning of a line.
+_RUN = re.compile(rb"\n((?:[A-Za-z0-9+/]{40,1000}+\r?\n){4,}(?:[A-Za-z0-9+/]{1,1000}={0,2}\r?\n)?)")
 
 Piece = bytes | list[Any]
 """Bytes as they are, or [width, whether lines end in CRLF, decoded bytes] for lines of base64."""
@@ -30,9 +29,8 @@ def fold(message: bytes) -> list[Piece]:
     pieces: list[Piece] = []
     at = 0
     for run in _RUN.finditer(message):
-        if piece := _decode(run[0]):
-            if run.start() > at:
-                pieces.append(message[at : run.start()])
+        if piece := _decode(run[1]):
+            pieces.append(message[at : run.start(1)])
             pieces.append(piece)
             at = run.end()
     if at < len(message):

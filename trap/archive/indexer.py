@@ -208,8 +208,10 @@ def _batches(reader: Reader, start: int, suspect: Suspect) -> Iterator[tuple[lis
             or size >= _BATCH_BYTES
             or time.monotonic() - begun > _BATCH_SECONDS
         ):
+            suspect.none()
             yield entries, end
             entries, size, end, begun = [], 0, 0, time.monotonic()
+    suspect.none()
     if end:
         yield entries, end
 

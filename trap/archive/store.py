@@ -24,7 +24,8 @@ from trap.job import Job
 log = logging.getLogger("spamtrap.archive")
 
 SEGMENT_SIZE = 128 << 20
-LEVEL = 9
+LEVEL = 5
+"""Of zstd: level 9 saves 1.6 percent of the bytes for twice the time."""
 SEAL_AFTER = 7 * 86400.0
 _TIDY_EVERY = 60.0
 """Seconds a segment of a dead worker waits for one that goes on with it, before it is sealed."""

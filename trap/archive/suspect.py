@@ -17,7 +17,8 @@ from trap.archive.record import Record
 DEATHS = 2
 SUFFIX = "-parsing"
 _MAX_NOTES = 1000
-_NOTE = re.compile(r"^(\S+ \d+)(?: (\d+))?$", re.MULTILINE)
+_WIDTH = 80
+_NOTE = re.compile(r"^ *(\S+ \d+)(?: (\d+))?$", re.MULTILINE)
 """Segment, offset, and how many died; without the last it was being parsed when its parser died."""
 
 
@@ -43,6 +44,7 @@ class Suspect:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.none()
         os.close(self._fd)
 
     def extract(self, record: Record, offset: int) -> Fields:
@@ -50,11 +52,13 @@ class Suspect:
         place = f"{self._segment} {offset}"
         if (deaths := self._deaths.get(place, 0)) >= DEATHS:
             return unparsed(record, f"parser: died of it {deaths} times")
-        self._write(f"{place}\n", self._end)
-        try:
-            return indexed(record)
-        finally:
-            os.ftruncate(self._fd, self._end)
+        # As long as all others, so that it covers the one before: one call a message instead of three.
+        os.pwrite(self._fd, f"{place}\n".rjust(_WIDTH).encode("ascii"), self._end)
+        return indexed(record)
+
+    def none(self) -> None:
+        """Nothing is being parsed."""
+        os.ftruncate(self._fd, self._end)
 
     def _write(self, text: str, at: int) -> int:
         """Let the file end with `text`; returns where that is."""
