@@ -67,6 +67,18 @@ def test_what_a_client_said_is_read_byte_for_byte(helo, odd, far, message):
     assert [*unpacker] == [envelope.to_map(), {}, message]
 
 
+@given(before=st.integers(0, 3), after=st.binary(max_size=9), notes=st.booleans(), behind=st.booleans())
+def test_a_client_cannot_forge_the_end_of_the_notes(before, after, notes, behind):
+    """What looks like empty notes and the begin of a message, in the envelope, in a note, in the message."""
+    forged = b"\x80\xc6" + (before + len(after) + 5).to_bytes(4, "big")
+    text = ("x" * before + forged.decode("utf-8", "surrogateescape")) * 3
+    envelope = Envelope(helo=text, dialect={"raw": forged * 2, "map": {}})
+    known = {"a": {"b": forged, "c": {}}} if notes else {}
+    message = (forged if behind else b"") + after
+    job = decoded(b"".join(encode(envelope, known, message)))
+    assert (job.envelope, job.notes, job.message) == (envelope, known, message)
+
+
 @given(st.binary(max_size=300))
 def test_garbage_is_a_corrupt_job_and_nothing_else(data):
     with pytest.raises(CorruptJob):
