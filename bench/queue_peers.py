@@ -16,14 +16,16 @@ from typing import Any
 
 from kit import OURS, PEERS, Missing, compiled, program
 
+from trap import fsio
 from trap.claim import Claim, Consumer
 from trap.config import Config, paths_below
 from trap.envelope import Envelope, Rcpt
 from trap.job import encode
+from trap.maillog import MailLog
 from trap.queue import Spool
 
 RAW, RAW_C = "raw from Python", "raw from C"
-DIRQ, DIRQUEUE = "dirq QueueSimple", "IPC::DirQueue"
+BARE, DIRQ, DIRQUEUE = "spamtrap, no log", "dirq QueueSimple", "IPC::DirQueue"
 ENVELOPE = Envelope(
     listener="mx",
     client_ip="192.0.2.1",
@@ -92,12 +94,31 @@ class Remote(Subject):
 def ours(base: Path, size: int) -> Subject:
     """The trap's: with envelope, notes, and a line of the mail log for each deed."""
     spool = Spool.open(Config(pipeline=["first", "second"], paths=paths_below(base)))
+    return _trap(spool, ENVELOPE, NOTES, size, Claim.job)
+
+
+class Silent(MailLog):
+    """A log that keeps nothing."""
+
+    def _write(self, line: object, reason: str = "") -> None:
+        pass
+
+
+def ours_bare(base: Path, size: int) -> Subject:
+    """The trap's queue in dirq's own task: bytes, without envelope, notes and log."""
+    spool = Spool(base / "spool", Silent(base / "log"), ["first", "second"])
+    return _trap(spool, Envelope(), None, size, lambda claim: fsio.read(claim.path))
+
+
+def _trap(
+    spool: Spool, envelope: Envelope, notes: dict[str, Any] | None, size: int, read: Callable[[Claim], object]
+) -> Subject:
     worker, last, message = spool["first"].consumer(), spool["second"].consumer(), b"x" * size
 
     def claimed(consumer: Consumer) -> Claim:
         claim = consumer.claim()
         assert claim
-        claim.job()
+        read(claim)
         return claim
 
     def close() -> None:
@@ -108,9 +129,9 @@ def ours(base: Path, size: int) -> Subject:
 
     return Subject(
         {
-            "put": lambda: spool.put("first", ENVELOPE, message),
+            "put": lambda: spool.put("first", envelope, message),
             "drop": lambda: claimed(worker).drop("duplicate", 0.001),
-            "move": lambda: claimed(worker).forward(["second"], NOTES, 0.001),
+            "move": lambda: claimed(worker).forward(["second"], notes, 0.001),
             "clear": lambda: claimed(last).drop("seen"),
             "list": spool["first"].waiting,
         },
@@ -251,15 +272,18 @@ def persist_file(base: Path, size: int) -> Subject:
 
 
 def persist_sqlite(base: Path, size: int) -> Subject:
-    """persist-queue in SQLite, with acknowledgement."""
+    """persist-queue in SQLite, with acknowledgement; what is acknowledged is thrown away now and then."""
     module = imported("persistqueue", "persist-queue")
 
     def queue(path: str) -> Pair:
-        queue = module.SQLiteAckQueue(path)
+        queue, done = module.SQLiteAckQueue(path), count(1)
 
         def take() -> bytes:
-            data: bytes = queue.get(block=False)
-            queue.ack(data)
+            got = queue.get(block=False, raw=True)
+            queue.ack(id=got["pqid"])
+            if next(done) % 100 == 0:  # else it is slower and slower
+                queue.clear_acked_data(keep_latest=0)
+            data: bytes = got["data"]
             return data
 
         return queue.put, take
@@ -323,6 +347,7 @@ SUBJECTS: dict[str, Callable[[Path, int], Subject]] = {
     RAW_C: raw_from_c,
     RAW: raw_from_python,
     OURS: ours,
+    BARE: ours_bare,
     DIRQ: dirq_simple,
     "dirq Queue": dirq_schema,
     "persist-queue file": persist_file,
