@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 # Programs the tests talk to. No service of theirs is used: the tests start their own.
 DEBIAN_FOR_TESTS := clamav-daemon curl postfix shellcheck swaks systemd util-linux
 
-.PHONY: help run test check format bench lock clean programs
+.PHONY: help run test check format bench bench-quick lock clean programs
 .DEFAULT_GOAL := help
 
 help: ## List what can be made
@@ -29,13 +29,17 @@ format: $(VENV)/ready-dev ## Put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/ready-dev programs ## Measure: figures are ratios against peers in the same run
-	@for bench in $(filter-out bench/corpus.py,$(wildcard bench/*.py)); do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+bench: $(VENV)/ready-bench ## Measure all against its peers, half an hour; writes bench/results and docs
+	@$(BIN)/python bench/run.py
+
+bench-quick: $(VENV)/ready-bench ## The same in two minutes, roughly; only prints
+	@$(BIN)/python bench/run.py --quick
 
 lock: $(VENV)/ready-dev ## Resolve the dependencies anew
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --extra bench pyproject.toml -o requirements-bench.lock
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -54,6 +58,10 @@ $(VENV)/ready: $(VENV)/bin/python requirements.lock pyproject.toml
 
 $(VENV)/ready-dev: $(VENV)/ready requirements-dev.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/ready-bench: $(VENV)/ready requirements-bench.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	@touch $@
 
 # What is missing is installed for root; for others the tests that need it say so and are skipped.

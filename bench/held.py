@@ -4,7 +4,8 @@
 
 Clients from a thousand addresses of 127/8 open their sessions, name a recipient and wait (herd.c).
 While they do, a client at a time comes for its banner and delivers; smtp-source measures throughput, in
-turns with another sink of the kind that holds nothing. Then all who waited deliver at once, and the files are counted.
+turns with another sink of the kind that holds nothing. Then all who waited deliver at once, and the
+files are counted.
 
 Postfix's smtp-sink is let throw its messages away: with -d each session of it takes two files, and ten
 thousand are more than a process may open in many places.
@@ -50,7 +51,10 @@ def main() -> None:
     subjects = [kit.OURS] if options.quick or processes > 1 else [kit.OURS, "smtp-sink", "stock aiosmtpd"]
     for subject in subjects:
         try:
-            with kit.running(subject, processes=processes) as sink, kit.running(subject) as free:
+            with (
+                kit.running(subject, processes=processes) as sink,
+                kit.running(subject, processes=processes) as free,
+            ):
                 measure(report, sink, free, sessions, 3 if options.quick else 7)
         except kit.Missing as missing:
             report.note(f"left out: {missing}")

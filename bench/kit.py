@@ -104,11 +104,12 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident(pid: int) -> int:
-    """Resident KiB of a process: its proportional share where the kernel tells it, else VmRSS."""
-    with suppress(OSError), open(f"/proc/{pid}/smaps_rollup") as file:
-        return int(re.search(r"^Pss:\s+(\d+)", file.read(), re.MULTILINE)[1])  # type: ignore[index]
-    with open(f"/proc/{pid}/status") as file:
-        return int(re.search(r"^VmRSS:\s+(\d+)", file.read(), re.MULTILINE)[1])  # type: ignore[index]
+    """Resident KiB of a process, counted page by page where the kernel does that."""
+    for name, key in (("smaps_rollup", "Rss"), ("status", "VmRSS")):
+        with suppress(OSError), open(f"/proc/{pid}/{name}") as file:
+            if found := re.search(rf"^{key}:\s+(\d+)", file.read(), re.MULTILINE):
+                return int(found[1])
+    raise ProcessLookupError(pid)
 
 
 def descriptors(pid: int) -> int:

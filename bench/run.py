@@ -2,9 +2,11 @@
 
     python bench/run.py [--quick] [--draw] [NAME ...]
 
-Each bench is a program of its own and writes its rows as JSON; here they are run one after the other,
-kept in bench/results/ with what machine it was, made into a table (bench/results/README.md) and drawn
-(docs/). A quick run only prints. --draw makes table and plots anew from what was kept.
+What is missing of programs is installed where that is possible, as root by apt-get; what is still
+missing then is named. Each bench is a program of its own and writes its rows as JSON; here they are run
+one after the other, kept in bench/results/ with what machine it was, made into a table
+(bench/results/README.md) and drawn (docs/). A quick run only prints. --draw makes table and plots anew
+from what was kept.
 """
 
 import argparse
@@ -27,14 +29,28 @@ RESULTS = kit.HERE / "results"
 DOCS = kit.HERE.parent / "docs"
 BENCHES = {
     "sink": "Speed of the sink, one core",
-    "held": "Sessions held open",
+    "held": "Ten thousand sessions held open",
+    "held_100k": "A hundred thousand sessions held open",
     "churn": "Connections that come and go",
     "wave": "A wave of spam",
     "queues": "The queue",
     "end_to_end": "From port to archive",
 }
+VARIANTS = {"held_100k": ("held", "--sessions", "100000")}
+"""Benches that are another one with other arguments."""
 TELLING = ("archive", "dedup_quality", "dedup_scale", "backscatter_quality")
-"""These tell of the stages in words of their own; they have no part in a quick run."""
+"""These tell of the stages in words of their own."""
+PROGRAMS = {
+    "gcc": "gcc libc6-dev",
+    "node": "nodejs",
+    "npm": "npm",
+    "redis-server": "redis-server",
+    "smtp-sink": "postfix",
+    "taskset": "util-linux",
+}
+"""And the packages of Debian that they come from."""
+SLOW = {*VARIANTS, *TELLING}
+"""No part of a quick run."""
 PACKAGES = ("aiosmtpd", "uvloop", "msgspec", "msgpack", "watchdog", "zstandard")
 
 Result = dict[str, Any]
@@ -54,7 +70,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         results = Path(directory) if options.quick else RESULTS
         results.mkdir(exist_ok=True)
-        failed = [] if options.draw else measured(options.names, results, options.quick)
+        failed = []
+        if not options.draw:
+            provide()
+            failed = measured(options.names, results, options.quick)
         found = kept(results)
         if not options.quick:
             (RESULTS / "README.md").write_text(table(found))
@@ -65,13 +84,27 @@ def main() -> None:
         sys.exit(f"failed: {', '.join(failed)}")
 
 
+def provide() -> None:
+    """Install the programs that are missing, if we may."""
+    path = f"{os.environ['PATH']}:/usr/sbin"
+    missing = [package for name, package in PROGRAMS.items() if not shutil.which(name, path=path)]
+    if not missing or os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
+    # RUNLEVEL=1: nothing that is installed here is to be started as a service.
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    packages = " ".join(missing).split()
+    for words in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *packages]):
+        subprocess.run(["apt-get", *words], env=quiet, stdout=subprocess.DEVNULL, check=False)
+
+
 def measured(names: list[str], results: Path, quick: bool) -> list[str]:
     """Run the benches; the names of those that failed."""
     failed = []
-    for name in names or [*BENCHES, *(() if quick else TELLING)]:
+    for name in names or [name for name in (*BENCHES, *TELLING) if not quick or name not in SLOW]:
         print(f"\n== {name}", flush=True)
         started, into = time.monotonic(), results / f"{name}.json"
-        command = [sys.executable, str(kit.HERE / f"{name}.py")]
+        program, *arguments = VARIANTS.get(name, (name,))
+        command = [sys.executable, str(kit.HERE / f"{program}.py"), *arguments]
         if name in BENCHES:
             command += ["--json", str(into), *(["--quick"] if quick else [])]
         if subprocess.run(command, check=False).returncode:
