@@ -145,7 +145,8 @@ class Wire(asyncio.Protocol):
             session.saw("pregreet")
             if first == _TLS_HELLO and door.tls:
                 session.saw("tls_first")
-                self._start_tls()
+                self._take = Wire._ignore
+                self._task = self._loop.create_task(self._secure(self._unread()))
                 return
         delay = door.delay(ip) if door.delay else 0.0
         if delay:
@@ -216,6 +217,8 @@ class Wire(asyncio.Protocol):
         """Close the connection, whatever is under way."""
         if self.transport is not None:
             self.transport.abort()
+        elif self._task is not None:
+            self._task.cancel()
 
     def hang_up(self, cause: str, code: int = 0) -> None:
         """Say why, and close the connection.
@@ -510,31 +513,56 @@ class Wire(asyncio.Protocol):
         self._drop_message()
         self._task = self._loop.create_task(self._secure())
 
-    async def _secure(self) -> None:
-        """The handshake; after it the session begins anew."""
+    def _unread(self) -> socket.socket:
+        """The connection without its transport, which would take from it what TLS is to read."""
+        transport = cast(asyncio.Transport, self.transport)
+        sock = transport.get_extra_info("socket")
+        copy = socket.socket(sock.family, socket.SOCK_STREAM, fileno=os.dup(sock.fileno()))
+        transport.set_protocol(asyncio.Protocol())  # its end is not ours
+        transport.abort()
+        self.transport = None
+        return copy
+
+    async def _secure(self, sock: socket.socket | None = None) -> None:
+        """The handshake; after it the session begins anew.
+
+        Args:
+            sock: the connection, where there is no transport yet.
+        """
+        context = cast(ssl.SSLContext, self._door.tls)
+        patience = min(HANDSHAKE_TIMEOUT, self._door.stress.policy.timeout)
+        plain, transport = self.transport, None
         try:
-            transport = await self._loop.start_tls(
-                cast(asyncio.Transport, self.transport),
-                self,
-                cast(ssl.SSLContext, self._door.tls),
-                server_side=True,
-                ssl_handshake_timeout=min(HANDSHAKE_TIMEOUT, self._door.stress.policy.timeout),
-            )
-        except (OSError, RuntimeError):  # gone, or no TLS of ours; RuntimeError is uvloop's for gone
-            self._door.gate.refuse("tls")
-            self.abort()
-            return
+            if sock is not None:
+                transport, _ = await self._loop.connect_accepted_socket(
+                    asyncio.Protocol, sock, ssl=context, ssl_handshake_timeout=patience
+                )
+                transport.set_protocol(self)
+            elif plain is not None:
+                transport = await self._loop.start_tls(
+                    plain, self, context, server_side=True, ssl_handshake_timeout=patience
+                )
+        except (OSError, RuntimeError, asyncio.CancelledError):
+            pass  # gone, or no TLS of ours (RuntimeError is uvloop's for gone), or aborted
         finally:
             self._task = None
-        if transport is None or self.transport is None:  # gone meanwhile
-            return
-        self.transport = transport
-        tls = transport.get_extra_info("ssl_object")
-        self.session.encrypted(tls.version(), tls.cipher()[0])
+        tls = transport.get_extra_info("ssl_object") if transport is not None else None
+        if transport is None or tls is None:
+            self._door.gate.refuse("tls")
+            self.abort()
+            self.connection_lost(None)  # nobody else may tell us
+        elif self not in self._door.wires:  # gone meanwhile
+            transport.abort()
+        else:
+            self.transport = transport
+            self._secured(tls)
+
+    def _secured(self, tls: ssl.SSLObject) -> None:
+        self.session.encrypted(str(tls.version()), (tls.cipher() or ("",))[0])
         self._take = Wire._lines
         self.heard_at = self._loop.time()
-        if "tls_first" in (self.session.dialect or {}):
-            transport.write(self._door.face.banner(self._door.stress.policy.hint))
+        if "tls_first" in (self.session.dialect or {}) and self.transport is not None:
+            self.transport.write(self._door.face.banner(self._door.stress.policy.hint))
 
     # Messages
 
