@@ -64,7 +64,8 @@ class Oracle:
         self.stored: list[Kept] = []
 
     async def handle_DATA(self, _server, _session, envelope) -> str:
-        self.stored.append(Kept(envelope.mail_from, envelope.rcpt_tos, envelope.original_content))
+        sender = envelope.mail_from.replace("<>", "")  # of the null sender it keeps the brackets
+        self.stored.append(Kept(sender, envelope.rcpt_tos, envelope.original_content))
         return "250 OK"
 
 
