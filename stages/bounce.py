@@ -112,8 +112,9 @@ def _readable(job: Job) -> tuple[Headers, bytes]:
 
 def _body_start(message: bytes) -> int:
     """Where the body begins: after the first empty line, or 0 when there is none."""
-    ends = [at + len(end) for end in (b"\n\n", b"\n\r\n") if (at := message.find(end)) >= 0]
-    return min(ends, default=0)
+    full = message.find(b"\n\r\n")  # first, as lines end with CRLF nearly always: the other is then soon done
+    bare = message.find(b"\n\n", 0, full if full >= 0 else len(message))
+    return bare + 2 if bare >= 0 else full + 3 if full >= 0 else 0
 
 
 def _header_hits(headers: Headers) -> Iterator[Rule]:

@@ -137,10 +137,10 @@ def registrable(domain: str) -> str:
 def shares(candidate: str, names: Iterable[str]) -> bool:
     """Whether a domain or word in lower case has something in common with one of the addresses or names."""
     labels = _labels(candidate)
-    squeezed = _squeeze(candidate)
+    said = f"{candidate}\n{_squeeze(candidate)}"
     for name in names:
         short, forms = _traces(name)
-        if labels & short or any(form in candidate or form in squeezed for form in forms):
+        if labels & short or [form for form in forms if form in said]:
             return True
     return False
 

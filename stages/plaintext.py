@@ -146,11 +146,12 @@ def _split(raw: bytes, start: int, stop: int) -> tuple[bytes, int]:
     if not _FIELD.match(raw, start, stop):
         return b"", start  # an empty line, or someone who forgot the header
     limit = min(stop, start + MAX_HEADER)
-    bare = raw.find(b"\n\n", start, limit)
-    full = raw.find(b"\n\r\n", start, bare if bare >= 0 else limit)
-    if full >= 0:
-        return b"\n" + raw[start:full], full + 3
-    return (b"\n" + raw[start:bare], bare + 2) if bare >= 0 else (b"\n" + raw[start:limit], limit)
+    # Lines end with CRLF nearly always: the other search then ends with the header, not with the mail.
+    full = raw.find(b"\n\r\n", start, limit)
+    bare = raw.find(b"\n\n", start, full if full >= 0 else limit)
+    if bare >= 0:
+        return b"\n" + raw[start:bare], bare + 2
+    return (b"\n" + raw[start:full], full + 3) if full >= 0 else (b"\n" + raw[start:limit], limit)
 
 
 def _values(head: bytes, name: bytes) -> Iterator[bytes]:

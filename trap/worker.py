@@ -12,6 +12,7 @@ It claims jobs, asks the stage, obeys its verdict, and keeps the books; the stag
 
 import asyncio
 import faulthandler
+import gc
 import inspect
 import logging
 import signal
@@ -35,6 +36,11 @@ log = logging.getLogger("spamtrap.worker")
 
 TICK = 1.0
 """Seconds between two calls of a stage's tick(), and longest time an idle worker sleeps."""
+NAP = 0.005
+"""Seconds a worker that runs out of work leaves its queue alone before it asks to be woken: to be woken for
+each message costs more than most stages do, and whoever was busy just now will be again."""
+YOUNG = 20_000
+"""Objects made before Python looks for cycles among them; its own choice is 700, many times a message."""
 BACKOFF = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds a stage is left alone after its backend was found away, by consecutive failures."""
 HARD_LIMIT = 2.0
@@ -111,6 +117,7 @@ class Worker:
         self.wake = Wake(self.queue.new)
         self.stopping = False
         self._ticked = 0.0
+        self._busy = False
         self._batches = hasattr(self.stage, "process_batch")
         self._async = inspect.iscoroutinefunction(getattr(self.stage, "process", None)) and not self._batches
 
@@ -141,10 +148,19 @@ class Worker:
             self._tick()
             if pause := self._pause():
                 time.sleep(pause)
-            elif claims := self._claim_batch(consumer) or self._look_again(consumer):
+            elif claims := self._claim_batch(consumer):
+                self._judge(claims)
+            elif self._may_nap():
+                time.sleep(NAP)
+            elif claims := self._look_again(consumer):
                 self._judge(claims)
             else:
                 self.wake.wait(TICK)
+
+    def _may_nap(self) -> bool:
+        """Whether there was work since this was asked last."""
+        was_busy, self._busy = self._busy, False
+        return was_busy
 
     def _look_again(self, consumer: Consumer) -> list[Claim]:
         """Ask to be woken by the next arrival, then look for what came before we asked."""
@@ -162,6 +178,7 @@ class Worker:
             claims.append(claim)
             if claim.attempt:
                 break
+        self._busy = self._busy or bool(claims)
         return claims
 
     def _judge(self, claims: list[Claim]) -> None:
@@ -215,27 +232,36 @@ class Worker:
                 await asyncio.wait(flying, timeout=TICK, return_when=asyncio.FIRST_COMPLETED)
             elif pause := self._pause():
                 await asyncio.sleep(pause)
-            elif claims := self._claim_batch(consumer) or self._look_again(consumer):
-                suspect = claims[0].attempt > 0
-                if suspect and flying:
-                    claims[0].give_back(first=True)
-                    await asyncio.wait(flying)
-                    continue
-                task = asyncio.create_task(self._judge_async(claims[0]))
-                flying.add(task)
-                task.add_done_callback(flying.discard)
-                await asyncio.wait({task}, timeout=None if suspect else 0)
+            elif claims := self._claim_batch(consumer):
+                await self._launch(claims[0], flying)
+            elif self._may_nap():
+                await asyncio.sleep(NAP)
+            elif claims := self._look_again(consumer):
+                await self._launch(claims[0], flying)
             else:
                 await loop.run_in_executor(None, self.wake.wait, TICK)
         if flying:
             await asyncio.wait(flying)
 
+    async def _launch(self, claim: Claim, flying: set[asyncio.Task[None]]) -> None:
+        """Judge a job beside those that are in flight; one that failed before, alone."""
+        suspect = claim.attempt > 0
+        if suspect and flying:
+            claim.give_back(first=True)
+            await asyncio.wait(flying)
+        elif self._passes_unasked():  # nobody is asked, so there is nothing to wait for
+            if self._read(claim):
+                self._pass_unjudged(claim, "backend away")
+            await asyncio.sleep(0)
+        else:
+            task = asyncio.create_task(self._judge_async(claim))
+            flying.add(task)
+            task.add_done_callback(flying.discard)
+            await asyncio.wait({task}, timeout=None if suspect else 0)
+
     async def _judge_async(self, claim: Claim) -> None:
         job = self._read(claim)
         if job is None:
-            return
-        if self._passes_unasked():
-            self._pass_unjudged(claim, "backend away")
             return
         start = time.monotonic()
         try:
@@ -368,6 +394,8 @@ def run(config: Config, name: str) -> int:
     worker = Worker(config, name, spool)
     signal.signal(signal.SIGTERM, worker.stop)
     signal.signal(signal.SIGINT, worker.stop)
+    gc.freeze()  # what is loaded by now stays
+    gc.set_threshold(YOUNG)
     worker.run()
     spool.close()
     return 0

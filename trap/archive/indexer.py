@@ -44,6 +44,8 @@ _TROUBLE = 5.0
 _MEMORY = 4 << 30
 _IDLE = 1.0
 """Seconds between two looks when nobody says that there is something new."""
+_GATHER = 0.25
+"""Seconds between two looks at least: a look costs as much as ten messages, a commit as much as five."""
 
 
 @contextmanager
@@ -275,6 +277,7 @@ def _work(directory: Path, parent: _Parent) -> None:
                 if parent.gone:
                     return
                 parent.wait(_IDLE)
+                time.sleep(_GATHER)
         finally:
             index.close()
     except sqlite3.DatabaseError as error:
