@@ -73,9 +73,9 @@ def at_random(watch: Watch, fuzzer: Any, seed: int) -> None:
 def guided(watch: Watch, fuzzer: Any, seed: int) -> None:
     """Sessions from atheris, which keeps those that reached new code and varies them. Does not return."""
     import atheris  # noqa: PLC0415 - it is wanted by those who ask for it only
-    from fuzzkit import BODIES, COMMANDS, STEPS  # noqa: PLC0415
+    from fuzzkit import BEGIN, BODIES, COMMANDS, STEPS  # noqa: PLC0415
 
-    words = [*COMMANDS, *BODIES]
+    words = [*COMMANDS, *BODIES, b"".join(BEGIN), b"".join(BEGIN).replace(b"\r", b"")]
 
     def script(data: bytes) -> list[bytes | str]:
         choice = atheris.FuzzedDataProvider(data)

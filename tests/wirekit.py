@@ -33,6 +33,8 @@ from trap.smtp import Wire
 STEPS = ("eof", "lost", "deaf", "hears", "slow", "stored", "wait", "stop", "tls", "notls", "full", "room")
 HIGH_WATER = 1 << 16
 PAUSE = 30.0
+PATIENCE = 100
+"""Rounds in which everything that a connection waits for happens once."""
 
 Step = bytes | str
 
@@ -292,7 +294,9 @@ class Sessions:
 
     def _end(self, wire: Wire, transport: Transport, loop: Loop) -> None:
         transport.inbox.append(None)
-        for _ in range(3):
+        for _ in range(PATIENCE):
+            if transport.wire is None:
+                break
             transport.hears()
             transport.pump()
             self.intake.finish()

@@ -1,4 +1,4 @@
-"""Real clients: each delivers mail that is hard to carry, over TLS where it can, and what is stored is right."""
+"""Real clients: each delivers mail that is hard to carry, over TLS where it can."""
 
 import asyncio
 import os
