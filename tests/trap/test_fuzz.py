@@ -26,6 +26,7 @@ FULL = "spool: [Errno 28] No space left on device"
 @pytest.fixture(scope="module")
 def fuzzer() -> Iterator[Fuzzer]:
     """Doors that hostile sessions come to; the garbage collector must have nothing to do."""
+    gc.collect()  # what other tests left
     gc.disable()
     fuzzer = Fuzzer()
     with complaints() as log:

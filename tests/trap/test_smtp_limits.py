@@ -192,7 +192,9 @@ def test_a_message_in_good_time_is_none_of_these(monkeypatch):
 def test_under_stress_sessions_that_last_are_held_to_the_limits_of_the_day():
     text = """
     limits: {connections: 10}
-    stress: {yellow: {connections: 40%}, red: {connections: 50%, lag: 1h, spool: 100%, timeout: 200ms, hint: busy}}
+    stress:
+      yellow: {connections: 40%}
+      red: {connections: 50%, lag: 1h, spool: 100%, timeout: 200ms, hint: busy}
     """
 
     async def test() -> None:
