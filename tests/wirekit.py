@@ -295,8 +295,6 @@ class Sessions:
     def _end(self, wire: Wire, transport: Transport, loop: Loop) -> None:
         transport.inbox.append(None)
         for _ in range(PATIENCE):
-            if transport.wire is None:
-                break
             transport.hears()
             transport.pump()
             self.intake.finish()
@@ -305,6 +303,8 @@ class Sessions:
             transport.pump()
             loop.pass_time(PAUSE)
             transport.pump()
+            if transport.wire is None:
+                break
         assert transport.wire is None, f"still there, and listens with {wire._take}"
         self.intake.slow = False
         self.spool.fail.clear()
