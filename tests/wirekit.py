@@ -303,7 +303,7 @@ class Sessions:
             transport.pump()
             loop.pass_time(PAUSE)
             transport.pump()
-            if transport.wire is None:
+            if not (transport.wire or loop.due or loop.handshakes or self.intake.waiting):
                 break
         assert transport.wire is None, f"still there, and listens with {wire._take}"
         self.intake.slow = False
