@@ -25,6 +25,8 @@ from trap.envelope import Envelope, Rcpt
 
 MAX_ERRORS = 20
 """Refusals kept for the envelope."""
+MAX_RCPTS_SIZE = 1 << 17
+"""Characters of all recipients of a message: they are held in memory for as long as it takes."""
 MAX_NOTED = 10
 """Unknown verbs, and attempts to log in, kept for the envelope."""
 
@@ -53,6 +55,7 @@ class Session:
         "_mail_from",
         "_mail_params",
         "_rcpts",
+        "_rcpts_size",
         "_turned_away",
         "client",
         "commands",
@@ -90,6 +93,7 @@ class Session:
         self._mail_from: str | None = None
         self._mail_params: list[str] = []
         self._rcpts: list[tuple[Rcpt, str]] = []
+        self._rcpts_size = 0
         self._turned_away = False
 
     def reset(self) -> None:
@@ -97,7 +101,7 @@ class Session:
         self._mail_from = None
         self._turned_away = False
         if self._rcpts:
-            self._rcpts = []
+            self._rcpts, self._rcpts_size = [], 0
 
     def saw(self, peculiarity: str, value: Any = True) -> None:
         """Note how the client speaks."""
@@ -194,13 +198,14 @@ class Session:
             self._look_at_path(argument)
         if not address:
             return self.refused(face.no_address(), "syntax")
-        if len(self._rcpts) >= door.intake.max_recipients:
+        if len(self._rcpts) >= door.intake.max_recipients or self._rcpts_size > MAX_RCPTS_SIZE:
             return self.refused(face.too_many_recipients(), "recipients")
         accepted = door.intake.recipients.lookup(address, door.listener)
         if accepted is None:
             self._turned_away = True
             return self.refused(face.no_such_user(address), "unknown_user")
         self._rcpts.append((Rcpt(address=address, params=params, tag=accepted.tag), accepted.queue))
+        self._rcpts_size += len(argument)
         return face.rcpt_ok(address)
 
     def aims(self) -> tuple[list[str], list[str]]:

@@ -197,6 +197,15 @@ def test_an_answer_to_auth_may_be_as_long_as_its_rfc_allows(make):
 # Crowds
 
 
+def test_recipients_are_held_in_memory_so_what_they_say_is_bounded_too(make):
+    client = Client(make("limits: {errors: 0}"))
+    client.say(BEGIN.partition(b"RCPT")[0])
+    rcpt = b"RCPT TO:<b@y> X=" + b"x" * 12_000 + b"\r\n"
+    assert client.say(rcpt * 20) == ["250"] * 11 + ["452"] * 9
+    assert client.say(b"DATA\r\n" + END) == ["354", "250"]
+    assert client.say(BEGIN + END) == ["250", "250", "354", "250"]
+
+
 def test_who_guesses_passwords_one_after_the_other_is_put_out(make):
     client = Client(make("smtp: {auth: offer}\nlimits: {errors: 3}"))
     for _ in range(2):
