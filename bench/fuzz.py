@@ -23,7 +23,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 REPORTS = 10
 """Lines of progress."""
-CODE = ["trap.smtp", "trap.body", "trap.session", "trap.auth", "trap.proxied"]
+CODE = [
+    "trap.connection",
+    "trap.smtp",
+    "trap.transfer",
+    "trap.body",
+    "trap.session",
+    "trap.auth",
+    "trap.proxied",
+]
 """What guides."""
 
 

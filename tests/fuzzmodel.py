@@ -92,7 +92,6 @@ class Model:
 
     def _command(self, verb: str, argument: str) -> None:
         if verb in {"HELO", "EHLO", "LHLO"}:
-            self.chunks = None
             if (verb == "LHLO") == self.limits.lmtp:
                 self._reset()
                 self._say("250")

@@ -93,6 +93,7 @@ class Loop:
     def __init__(self) -> None:
         self.now = 1000.0
         self.due: list[tuple[float, Callable[[], None]]] = []
+        self.soon: list[Callable[[], None]] = []
         self.handshakes: list[tuple[Coroutine[Any, Any, None], asyncio.Future[Any]]] = []
 
     def time(self) -> float:
@@ -100,6 +101,9 @@ class Loop:
 
     def call_later(self, delay: float, call: Callable[[], None]) -> None:
         self.due.append((self.now + delay, call))
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        self.soon.append(call)
 
     def create_task(self, task: Coroutine[Any, Any, None]) -> object:
         waits = task.send(None)
@@ -137,8 +141,9 @@ class _Handshake:
 class Transport:
     """The kernel's side of a connection."""
 
-    def __init__(self, wire: Wire, ip: str) -> None:
+    def __init__(self, wire: Wire, ip: str, loop: Loop) -> None:
         self.wire: Wire | None = wire
+        self.loop = loop
         self.ip = ip
         self.inbox: list[bytes | None] = []
         self.said = bytearray()
@@ -177,20 +182,29 @@ class Transport:
         self.deaf = False
 
     def pump(self) -> None:
-        """Hand over what came, as far as it is wanted."""
-        while self.wire is not None:
-            if self.closing:
-                if not (self.deaf and self.unread):
-                    self.lose()
+        """Hand over what came, as far as it is wanted, and let the loop do what it has to."""
+        while True:
+            if self.loop.soon:
+                self.loop.soon.pop(0)()
+            elif not self.hand_over():
                 return
-            if not (self.reading and self.inbox):
-                return
-            data = self.inbox.pop(0)
-            if data is None:
-                if not self.wire.eof_received():
-                    self.closing = True
-            else:
-                self.wire.data_received(data)
+
+    def hand_over(self) -> bool:
+        """One packet, or the end of the connection; False when there is nothing to be done."""
+        if self.wire is None:
+            return False
+        if self.closing:
+            if not (self.deaf and self.unread):
+                self.lose()
+            return self.wire is None
+        if not (self.reading and self.inbox):
+            return False
+        data = self.inbox.pop(0)
+        if data is not None:
+            self.wire.data_received(data)
+        elif not self.wire.eof_received():
+            self.closing = True
+        return True
 
     def hears(self) -> None:
         self.deaf, self.unread = False, 0
@@ -249,7 +263,7 @@ class Sessions:
         loop = Loop()
         wire = Watched(self.door, loop)
         wire.early = early
-        transport = Transport(wire, self._ip)
+        transport = Transport(wire, self._ip, loop)
         wire.connection_made(transport)  # type: ignore[arg-type]
         for step in script:
             self._step(step, wire, transport, loop)
@@ -311,8 +325,7 @@ class Sessions:
         assert self.door.gate.open == 0
         assert not self.door.wires
         assert self.intake.memory.held == 0
-        assert wire._draft is None
-        assert wire._body is None
+        assert wire._transfer is None
 
     def close(self) -> None:
         """Nothing more is played."""

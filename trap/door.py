@@ -13,7 +13,7 @@ from trap.sessionlog import SessionLog
 from trap.stress import Stress
 
 if TYPE_CHECKING:
-    from trap.smtp import Wire
+    from trap.connection import Connection
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,5 +38,5 @@ class Door:
     """Who speaks the PROXY protocol to us."""
     log: SessionLog | None = None
     """Where sessions without a message are noted."""
-    wires: "set[Wire]" = field(default_factory=set)
+    wires: "set[Connection]" = field(default_factory=set)
     """The connections that are open."""

@@ -11,9 +11,9 @@ import gc
 import logging
 from collections.abc import Sequence
 
+from trap.connection import Connection
 from trap.door import Door
 from trap.live import Board, Lag, Live, tell
-from trap.smtp import Wire
 
 TICK = 0.05
 """Seconds between two slices of a round."""
@@ -39,7 +39,7 @@ class Patrol:
     def __init__(self, doors: Sequence[Door], board: Board | None = None) -> None:
         self._doors = doors
         self._board = board
-        self._round: list[Wire] = []
+        self._round: list[Connection] = []
         self._slice = 1
         self._late = Lag()
         self._latest = 0.0

@@ -34,6 +34,7 @@ DIFFERENCES = {
     ("RCPT", "555", "250"): ("the same", [H, M, b"RCPT TO:<e@y.example> NOTIFY=NEVER"]),
     ("RCPT", "250", "452"): ("recipients have a limit", [H, M, R, R, R, R, R]),
     ("DATA", "354", "503"): ("a MAIL that is refused ends what was before", [H, M, R, b"MAIL", D]),
+    ("RCPT", "250", "503"): ("the same", [H, M, b"MAIL", R]),
     ("EHLO", "501", "250"): ("a greeting without a name is one", [b"EHLO"]),
     ("HELO", "501", "250"): ("the same", [b"HELO"]),
     ("VRFY", "501", "252"): ("nobody is told anything", [b"VRFY"]),

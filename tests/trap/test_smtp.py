@@ -237,7 +237,7 @@ def test_chunks_of_a_client_that_is_gone_are_let_go_at_once():
             assert inside.intake.memory.held == 5
             client.writer.transport.abort()
             await asyncio.wait_for(until(lambda: inside.intake.memory.held == 0), 10)
-            assert wire._body is None
+            assert wire._transfer is None
 
     run(test())
 

@@ -8,7 +8,7 @@ import pytest
 from fuzzkit import codes
 from wirekit import HIGH_WATER, Loop, Sessions, Transport, Watched
 
-from trap.smtp import MAX_LINE, MAX_OUT
+from trap.connection import MAX_LINE, MAX_OUT
 
 BEGIN = b"MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\n"
 END = b"x\r\n.\r\n"
@@ -35,7 +35,7 @@ class Client:
     def __init__(self, sessions: Sessions) -> None:
         self.loop = Loop()
         self.wire = Watched(sessions.door, self.loop)
-        self.transport = Transport(self.wire, "10.0.0.1")
+        self.transport = Transport(self.wire, "10.0.0.1", self.loop)
         self.wire.connection_made(self.transport)
         self.sessions = sessions
 
@@ -68,12 +68,28 @@ def test_replies_that_nobody_reads_are_not_piled_up(make):
     client = Client(make())
     client.transport.deaf = True
     client.say(b"EHLO\n" * 50_000)
-    assert MAX_OUT < len(client.transport.said) < 3 * MAX_OUT
+    assert len(client.transport.said) < HIGH_WATER + 2 * MAX_OUT
     assert not client.transport.reading
     client.transport.hears()
-    assert client.transport.reading
     client.transport.pump()
+    assert client.transport.reading
     assert len(codes(bytes(client.transport.said))) == 50_000
+    assert client.say(b"NOOP\r\n") == ["250"]
+
+
+def test_much_that_is_said_at_once_waits_for_its_turn(make):
+    """Ten thousand messages in a packet would hold up everybody else for a second."""
+    sessions = make()
+    client = Client(sessions)
+    client.transport.inbox.append((BEGIN + END) * 1000)
+    stored = []
+    while client.transport.inbox or client.loop.soon:
+        before = len(sessions.spool.stored)
+        if not client.transport.hand_over():
+            client.loop.soon.pop(0)()
+        stored.append(len(sessions.spool.stored) - before)
+    assert sum(stored) == 1000
+    assert max(stored) < 300
     assert client.say(b"NOOP\r\n") == ["250"]
 
 

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import pytest
 from sinkkit import Inside, run, settings, sink, until
 
-from trap import smtp
+from trap import connection
 
 BEGIN = [b"HELO x", b"MAIL FROM:<a@x>", b"RCPT TO:<b@y>", b"DATA"]
 
@@ -144,7 +144,7 @@ def test_a_session_that_comes_to_nothing_is_ended(text, lines, last, cause):
 )
 def test_a_slow_one_is_put_out_however_regularly_it_drips(monkeypatch, text, begin, drip):
     """Slowloris: a byte now and then is no reason to wait for ever."""
-    monkeypatch.setattr(smtp, "GRACE", 0.2)
+    monkeypatch.setattr(connection, "GRACE", 0.2)
 
     async def test() -> None:
         async with sink(settings(text)) as inside:
@@ -171,7 +171,7 @@ def test_a_slow_one_is_put_out_however_regularly_it_drips(monkeypatch, text, beg
 
 
 def test_a_message_in_good_time_is_none_of_these(monkeypatch):
-    monkeypatch.setattr(smtp, "GRACE", 0.1)
+    monkeypatch.setattr(connection, "GRACE", 0.1)
 
     async def test() -> None:
         async with (

@@ -1,0 +1,446 @@
+"""One connection as a state machine, without a task and without a timer of its own.
+
+What is received goes to what the connection listens for, which is a function that takes bytes and gives
+back those that were not for it. Replies to what came in one packet leave in one packet (RFC 2920). Who has
+been silent or slow for too long finds the patrol (trap/patrol.py). What is understood is in trap/smtp.py.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import socket
+import ssl
+import termios
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from typing import Any, cast
+
+from trap.door import Door
+from trap.proxied import ProxyHeader
+from trap.session import Session
+from trap.stress import Policy
+from trap.transfer import Transfer
+
+MAX_LINE = 12_288
+"""Longest command; RFC 5321 asks for 512, RFC 4954 for this (section 4), clients send more."""
+MAX_OUT = 1 << 14
+"""Bytes of replies to one packet after which it is the turn of other connections."""
+MAX_WAITING = 1 << 16
+"""Bytes taken off a client that has to wait; more stay with the kernel."""
+HANDSHAKE_TIMEOUT = 60.0
+LINGER = 5.0
+"""Seconds a client has to hear our last words."""
+GRACE = 10.0
+"""Seconds before the rate of a message counts."""
+
+_TLS_HELLO = b"\x16\x03"
+_NONE_WAITING = b"\0\0\0\0"
+
+log = logging.getLogger("trap.sink")
+
+
+class Connection(asyncio.Protocol):
+    """One connection.
+
+    Args:
+        door: what it has in common with others.
+        loop: the running event loop.
+
+    Attributes:
+        heard_at: the loop's time of the client's last word.
+    """
+
+    __slots__ = (
+        "_admitted",
+        "_ahead",
+        "_answered",
+        "_began_at",
+        "_came_at",
+        "_door",
+        "_eof",
+        "_loop",
+        "_out",
+        "_over_at",
+        "_stopping",
+        "_take",
+        "_task",
+        "_transfer",
+        "_unheard",
+        "heard_at",
+        "session",
+        "transport",
+    )
+
+    # Life cycle
+
+    def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
+        self._door = door
+        self._loop = loop
+        self.transport: asyncio.Transport | None = None
+        self._take: Callable[[Any, bytes], bytes] = Connection._lines
+        self._ahead = b""  # heard, not yet understood
+        self._out = b""  # replies not yet sent
+        self._transfer: Transfer | None = None  # of the message that is coming in
+        self._task: asyncio.Task[None] | None = None
+        self._eof = False
+        self._stopping = False
+        self._unheard = False
+        self._answered = True
+        self._admitted = False
+        self._over_at = 0.0
+        self._began_at = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client came."""
+        self.transport = cast(asyncio.Transport, transport)
+        self._came_at = self.heard_at = self._loop.time()
+        client = _address(transport.get_extra_info("peername"))
+        server = _address(transport.get_extra_info("sockname"))
+        self.session = Session(self._door, client, server)
+        if self._door.balancers is not None and self._door.balancers.get(client[0]):
+            self._door.wires.add(self)
+            self._take = _proxy_header(ProxyHeader())
+        else:
+            self._admit()
+
+    def _admit(self) -> None:
+        """Let the client in, or turn it away at no cost."""
+        door, session = self._door, self.session
+        transport = cast(asyncio.Transport, self.transport)
+        ip = session.client[0]
+        if door.gate.admit(ip) is not None:
+            self._take = Connection._ignore
+            transport.write(door.face.hang_up(421, "busy"))  # not 521: it may come again, and we are there
+            self._over_at = self.heard_at
+            door.wires.add(self)
+            transport.close()
+            return
+        self._admitted = True
+        door.wires.add(self)
+        first = self._waiting()
+        if first:
+            session.saw("pregreet")
+            if first == _TLS_HELLO and door.tls:
+                session.saw("tls_first")
+                self._take = Connection._ignore
+                self._task = self._loop.create_task(self._secure(self._unread()))
+                return
+        delay = door.delay(ip) if door.delay else 0.0
+        if delay:
+            self._take = Connection._wait
+            self._loop.call_later(delay, self._greet)
+        elif first:
+            # It may have said everything and gone: a banner to a closed port would cost us what it said.
+            self._out = door.face.banner(door.stress.policy.hint)
+        else:
+            transport.write(door.face.banner(door.stress.policy.hint))
+
+    def _waiting(self) -> bytes:
+        """The first bytes of what the client has said before we read; empty when nothing."""
+        sock = cast(asyncio.Transport, self.transport).get_extra_info("socket")
+        if fcntl.ioctl(sock.fileno(), termios.FIONREAD, _NONE_WAITING) == _NONE_WAITING:
+            return b""
+        return _peek(sock.fileno(), sock.family)
+
+    def _greet(self) -> None:
+        """The time to wait for the banner is over."""
+        if self.transport is None or self._over_at:
+            return
+        self._out = self._door.face.banner(self._door.stress.policy.hint)
+        self._go_on()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The client is gone."""
+        self._door.wires.discard(self)
+        if self._admitted:
+            self._admitted = False
+            self._door.gate.leave(self.session.client[0])
+            if not self.session.messages and self._door.log is not None:
+                self._door.log.record(self.session)
+        self.transport = None
+        self._drop_message()
+        self._ahead = b""
+
+    def eof_received(self) -> bool:
+        """The client will say nothing more. It may still listen."""
+        self._eof = True
+        # Else close, after the last reply. Over TLS there is no half of a connection.
+        return self._take in _PATIENT and not self.session.tls_version
+
+    def pause_writing(self) -> None:
+        """The client does not listen: then we don't either."""
+        self._unheard = True
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It listens again."""
+        self._unheard = False
+        if self._take is Connection._wait_for_turn:
+            self._go_on()
+        elif self.transport is not None and self._take is not Connection._wait:
+            self.transport.resume_reading()
+
+    def stop(self) -> None:
+        """Say goodbye, at once or after the message that is coming in."""
+        self._stopping = True
+        if self._transfer is None and self._answered and not self._over_at:
+            self.hang_up("shutdown", 421)
+
+    def abort(self) -> None:
+        """Close the connection, whatever is under way."""
+        if self.transport is not None:
+            self.transport.abort()
+        elif self._task is not None:
+            self._task.cancel()
+
+    def hang_up(self, cause: str, code: int = 0) -> None:
+        """Say why, and close the connection.
+
+        Args:
+            cause: one of those that Face.hang_up knows.
+            code: of the reply; the policy's when not given.
+        """
+        self._door.gate.refuse(cause)
+        self._out += self._door.face.hang_up(code or self._door.stress.policy.hang_up, cause)
+        self._close()
+
+    def _close(self) -> None:
+        self._over_at = self._loop.time()
+        self._take = Connection._ignore
+        self._flush()
+        if self.transport is not None:
+            self.transport.close()
+
+    def visit(self, now: float, policy: Policy) -> None:
+        """The patrol comes by: hang up on who is silent, slow, or here for too long."""
+        if self._over_at:
+            if now - self._over_at > LINGER:
+                self.abort()  # it doesn't hear our last words
+        elif self._task is not None or self._take is Connection._wait:
+            return  # the handshake has its own time-out, and what is waited for is not the client's fault
+        elif now - self.heard_at > policy.timeout:
+            self.hang_up("timeout")
+        elif self._transfer is not None:
+            spent = now - self._transfer.began_at
+            if spent > GRACE and self._transfer.body.size < policy.min_rate * spent:
+                self.hang_up("slow")
+            elif spent > policy.duration:
+                self.hang_up("duration")
+        elif now - self._came_at > policy.duration:
+            self.hang_up("duration")
+        elif self._ahead and now - self._began_at > policy.deadline:
+            self.hang_up("slow")
+
+    # Hearing
+
+    def data_received(self, data: bytes) -> None:
+        """The client says something."""
+        self.heard_at = self._loop.time()
+        if not self.session.first_command_at:
+            self.session.first_command_at = time.time()
+        try:
+            while data:
+                data = self._take(self, data)
+        except Exception:  # a mistake of ours: told to the operator, and no reason to stop the sink
+            log.exception("session with %s", self.session.client[0])
+            self.hang_up("internal", 421)
+            return
+        if self._stopping and self._transfer is None and self._answered and not self._over_at:
+            self.hang_up("shutdown", 421)
+        elif self._out:
+            self._flush()
+
+    def _flush(self) -> None:
+        out, self._out = self._out, b""
+        if out and self.transport is not None:
+            self.transport.write(out)
+
+    def _lines(self, data: bytes) -> bytes:
+        """Listen for commands."""
+        begun = bool(self._ahead)
+        if begun:
+            data = self._ahead + data
+            self._ahead = b""
+        start, length = 0, len(data)
+        while (end := data.find(b"\n", start)) >= 0:
+            line = data[start:end]
+            start = end + 1
+            self._command(line, start < length)
+            if len(self._out) > MAX_OUT and self._take is Connection._lines:
+                self._let_others()
+            if self._take is not Connection._lines:
+                return data[start:]
+        if start < length:
+            self._ahead = cut(data[start:])
+            if start or not begun:
+                self._began_at = self.heard_at
+        return b""
+
+    def _ignore(self, _data: bytes) -> bytes:
+        """Listen to nothing: the session is over, or becomes another one."""
+        return b""
+
+    def _wait(self, data: bytes) -> bytes:
+        """Keep what comes before the banner, or while the disk is written to."""
+        if self._answered:
+            self.session.saw("pregreet")
+        self._ahead += data
+        if len(self._ahead) > MAX_WAITING and self.transport is not None:
+            self.transport.pause_reading()
+        return b""
+
+    def _let_others(self) -> None:
+        """Much was said in one packet: the rest of it waits for its turn, and until the client reads."""
+        self._take = Connection._wait_for_turn
+        self._flush()
+        if not self._unheard and self.transport is not None:
+            self.transport.pause_reading()
+            self._loop.call_soon(self._turn)
+
+    def _wait_for_turn(self, data: bytes) -> bytes:
+        """Keep what came with commands that were answered."""
+        self._ahead += data
+        return b""
+
+    def _turn(self) -> None:
+        if self._take is Connection._wait_for_turn:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """The wait is over: listen to commands, first to those that came meanwhile."""
+        if self.transport is None:
+            return
+        self._take = Connection._lines
+        if not self._unheard:
+            self.transport.resume_reading()
+        ahead, self._ahead = self._ahead, b""
+        self.data_received(ahead)
+        if self._eof and self._take not in _PATIENT and not self._over_at:
+            self._close()
+
+    # TLS
+
+    def _start_tls(self) -> None:
+        self._take = Connection._ignore  # what was said in the clear is nobody's word (RFC 3207, 6)
+        self._drop_message()
+        self._task = self._loop.create_task(self._secure())
+
+    def _unread(self) -> socket.socket:
+        """The connection without its transport, which would take from it what TLS is to read."""
+        transport = cast(asyncio.Transport, self.transport)
+        sock = transport.get_extra_info("socket")
+        copy = socket.socket(sock.family, socket.SOCK_STREAM, fileno=os.dup(sock.fileno()))
+        transport.set_protocol(asyncio.Protocol())  # its end is not ours
+        transport.abort()
+        self.transport = None
+        return copy
+
+    async def _secure(self, sock: socket.socket | None = None) -> None:
+        """The handshake; after it the session begins anew.
+
+        Args:
+            sock: the connection, where there is no transport yet.
+        """
+        context = cast(ssl.SSLContext, self._door.tls)
+        patience = min(HANDSHAKE_TIMEOUT, self._door.stress.policy.timeout)
+        plain, transport = self.transport, None
+        try:
+            if sock is not None:
+                transport, _ = await self._loop.connect_accepted_socket(
+                    asyncio.Protocol, sock, ssl=context, ssl_handshake_timeout=patience
+                )
+                transport.set_protocol(self)
+            elif plain is not None:
+                transport = await self._loop.start_tls(
+                    plain, self, context, server_side=True, ssl_handshake_timeout=patience
+                )
+        except (OSError, RuntimeError, asyncio.CancelledError):
+            pass  # gone, or no TLS of ours (RuntimeError is uvloop's for gone), or aborted
+        finally:
+            self._task = None
+        tls = transport.get_extra_info("ssl_object") if transport is not None else None
+        if transport is None or tls is None:
+            self._door.gate.refuse("tls")
+            self.abort()
+            self.connection_lost(None)  # nobody else may tell us
+        elif self not in self._door.wires:  # gone meanwhile
+            transport.abort()
+        else:
+            self.transport = transport
+            self._secured(tls)
+
+    def _secured(self, tls: ssl.SSLObject) -> None:
+        self.session.encrypted(str(tls.version()), (tls.cipher() or ("",))[0])
+        self._take = Connection._lines
+        self.heard_at = self._loop.time()
+        if "tls_first" in (self.session.dialect or {}) and self.transport is not None:
+            self.transport.write(self._door.face.banner(self._door.stress.policy.hint))
+
+    # What is understood
+
+    def _command(self, line: bytes, more: bool) -> None:
+        """Understand and answer one line.
+
+        Args:
+            line: without its LF.
+            more: something followed it in the same packet.
+        """
+        raise NotImplementedError
+
+    def _drop_message(self) -> None:
+        """Forget the message that was coming in."""
+        if self._transfer is not None:
+            self._transfer.drop()
+            self._transfer = None
+
+
+_PATIENT = frozenset({Connection._wait, Connection._wait_for_turn})
+"""What a connection that can't be listened to does: its client is kept, although it says nothing more."""
+
+
+def _proxy_header(header: ProxyHeader) -> Callable[[Connection, bytes], bytes]:
+    """Listen for the word of a load balancer about who its client is."""
+
+    def take(wire: Connection, data: bytes) -> bytes:
+        session = wire.session
+        try:
+            said = header.feed(data)
+        except ValueError:
+            wire._door.gate.refuse("proxy")
+            wire.abort()
+            return b""
+        if said is None:
+            return b""
+        session.saw("proxy", session.client[0])
+        session.client = said.client if said.client[0] else session.client
+        session.server = said.server if said.server[0] else session.server
+        wire._take = Connection._lines
+        if said.rest:
+            session.saw("pregreet")
+        wire._admit()
+        return said.rest
+
+    return take
+
+
+def cut(line: bytes) -> bytes:
+    """A line that has not ended; of one that is too long just enough to see that, and its last byte."""
+    return line if len(line) <= MAX_LINE + 2 else line[: MAX_LINE + 1] + line[-1:]
+
+
+def _peek(fd: int, family: int) -> bytes:
+    """The first two bytes that wait at a socket, left there."""
+    with closing(socket.socket(family, fileno=os.dup(fd))) as copy, suppress(BlockingIOError):
+        return copy.recv(2, socket.MSG_PEEK)
+    return b""
+
+
+def _address(said: Any) -> tuple[str, int]:
+    """Host and port of a socket address; empty for a UNIX socket."""
+    if type(said) is not tuple:
+        return "", 0
+    host = said[0]
+    return (host[7:] if host.startswith("::ffff:") else host), said[1]
