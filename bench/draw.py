@@ -112,7 +112,7 @@ def held(pyplot: Any, found: dict[str, Result]) -> Any:
     result = found["held"]
     measures = {
         "resident KiB a session": "KiB a session",
-        "banner, p99 ms": "banner for a new client, p99 ms",
+        "banner, p99 ms": "new banner, p99 ms",
         "250 after data, p99 ms": "250 after data, p99 ms",
         "throughput while held": "messages/s meanwhile",
     }
@@ -144,7 +144,12 @@ def wave(pyplot: Any, found: dict[str, Result]) -> Any:
     for level in dict.fromkeys(point["level"] for point in points if point["level"] in LEVELS):
         first = next(point["seconds"] for point in points if point["level"] == level)
         left.annotate(
-            level, (first, 0.93), xycoords=("data", "axes fraction"), color=LEVELS[level], fontsize=8
+            f"{level} ",
+            (first, 0.04 if level == "yellow" else 0.14),
+            xycoords=("data", "axes fraction"),
+            color=LEVELS[level],
+            fontsize=8,
+            ha="right",
         )
     memory = left.twinx()
     memory.plot(seconds, [point["kib"] / 1024 for point in points], color=OTHERS)
@@ -169,7 +174,7 @@ def coming_and_going(axes: Any, result: Result | None) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f} k")
     axes.set_xlabel("connections that came and went")
     axes.set_ylabel("resident MiB", color=OTHERS)
-    axes.set_title("What stays of them", loc="left")
+    axes.set_title(f"Memory over {count:,} connections", loc="left")
 
 
 PLOTS: dict[str, Callable[[Any, dict[str, Result]], Any]] = {"sink": sink, "held": held, "wave": wave}
