@@ -236,7 +236,7 @@ class Model:
         self._reset()
 
     def _bdat(self, argument: str, rest: bytes) -> bytes:
-        said = re.fullmatch(r"([0-9]{1,18})(?:\s+(LAST))?", argument, re.IGNORECASE)
+        said = re.fullmatch(r"([0-9]{1,18})(?:\s+(LAST))?", argument, re.IGNORECASE | re.ASCII)
         if not said:
             self._say("501")
             self.over = True

@@ -260,6 +260,9 @@ class Connection(asyncio.Protocol):
 
     def _lines(self, data: bytes) -> bytes:
         """Listen for commands."""
+        if len(self._out) > MAX_OUT:
+            self._let_others()
+            return data
         begun = bool(self._ahead)
         if begun:
             data = self._ahead + data
