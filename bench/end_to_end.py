@@ -20,10 +20,7 @@ With --kill every process of the trap is killed so often meanwhile, and the acco
 
 import argparse
 import gzip
-import json
-import os
 import random
-import shutil
 import statistics
 import subprocess
 import sys
@@ -32,16 +29,18 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import scandir
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import msgspec
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from corpus import needed  # noqa: E402 - after the path is set
-from sink import cpu_seconds, wait_for  # noqa: E402
+import kit  # noqa: E402 - after the path is set
+from corpus import needed  # noqa: E402
 from smtp_load import send, stream, write  # noqa: E402
-from support import free_port  # noqa: E402
 from trapkit import Trap, digests, hurt  # noqa: E402
 
 from trap.archive.index import Index  # noqa: E402
@@ -56,8 +55,7 @@ PATIENCE = 300.0
 INDEXER = "archive indexer"
 OTHERS = ("sink", "reap", "web")
 JUDGED = frozenset({"accepted", "passed", "archived", "reported", "done", "dropped"})
-FIGURES = ("median", "low", "high")
-KINDS = {"sustained": False, "sustained, unlike": True}
+KINDS = {"corpus": False, "unlike": True}
 
 
 class Usage(NamedTuple):
@@ -86,7 +84,7 @@ class Home:
         self.spool.symlink_to(memory)
         self.archive = directory / "archive"
         self.maillog = directory / "state" / "maillog"
-        self.trap = Trap(directory)
+        self.trap = Trap(directory, msgspec.yaml.encode({"limits": kit.LIMITS}).decode())
 
     def settle(self) -> None:
         """Wait until every queue is empty and all that is archived is in the index."""
@@ -100,7 +98,7 @@ class Home:
         """CPU seconds of each process so far, by what it does."""
         found: Counter[str] = Counter()
         for pid, name in self.trap.children().items():
-            found[_called(name)] += cpu_seconds(pid)
+            found[_called(name)] += kit.cpu_seconds(pid)
         return found
 
     def events(self, since: float) -> Iterator[Event]:
@@ -113,7 +111,7 @@ class Home:
                 continue
             for place in [queue / "new", *(queue / "work").glob("*")]:
                 try:
-                    if any(os.scandir(place)):
+                    if any(scandir(place)):
                         return True
                 except (FileNotFoundError, NotADirectoryError):
                     continue
@@ -185,115 +183,69 @@ def at_home(where: Path | None) -> Iterator[Home]:
             home.trap.stop()
 
 
-@contextmanager
-def smtp_sink() -> Iterator[int | None]:
-    """Postfix's, on a port; None when it is not installed."""
-    found = shutil.which("smtp-sink", path=f"{os.environ['PATH']}:/usr/sbin")
-    if not found:
-        yield None
-        return
-    port = free_port()
-    user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    process = subprocess.Popen([found, *user, f"127.0.0.1:{port}", "256"], stderr=subprocess.DEVNULL)
-    try:
-        wait_for(port)
-        yield port
-    finally:
-        process.kill()
-        process.wait()
-
-
-def to_peer(mail: Path, first: int, count: int) -> float | None:
-    """Messages a second that smtp-sink takes."""
-    with smtp_sink() as port:
-        return count / send(mail, port, first=first, count=count).seconds if port else None
-
-
-def measure(files: list[Path], options: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
-    """All rows: sustained rates and what they cost, latency at half of them, the peer."""
-    count, rounds = options.messages, options.rounds
-    runs: dict[str, list[Run]] = {}
-    peers: list[float] = []
-    waits: list[list[float]] = []
-    for kind, unlike in KINDS.items():
-        mail = scratch / "mail"
-        write(mail, stream(files, WARM + count, unlike=unlike))
-        for _ in range(rounds):
-            with at_home(options.dir) as home:
-                warm(home, mail)
-                runs.setdefault(kind, []).append(run := sustained(home, mail, WARM, count))
-                print(f"{kind:20} {run.rate:6.0f} messages/s, taken at {run.taken:.0f}/s", flush=True)
-            if not unlike and (rate := to_peer(mail, WARM, count)):
-                peers.append(rate)
-        if not unlike:
-            half = statistics.median(run.rate for run in runs[kind]) / 2
-            for _ in range(rounds):
-                with at_home(options.dir) as home:
-                    warm(home, mail)
-                    waits.append(latency(home, mail, half, min(count, int(half * LATE))))
-    return [*rates(runs, peers), *delays(waits), *costs(runs)]
-
-
 def warm(home: Home, mail: Path) -> None:
     """Let the processes start and the archive train its first dictionary."""
     send(mail, home.trap.port, count=WARM)
     home.settle()
 
 
-def rates(runs: dict[str, list[Run]], peers: list[float]) -> Iterator[dict[str, Any]]:
-    """Messages a second, and the share that was archived."""
-    peer = statistics.median(peers) if peers else None
-    for kind, made in runs.items():
-        yield row(f"{kind}, messages/s", "spamtrap", [run.rate for run in made], peer)
-        yield row(f"{kind}, archived share", "spamtrap", [run.usage[INDEXER].reached for run in made])
-    if peers:
-        yield row("sustained, messages/s", "smtp-sink", peers, peer)
+def measure(report: kit.Report, files: list[Path], options: argparse.Namespace, scratch: Path) -> None:
+    """Every kind of stream, in turns with the peer; then the latency at half of what was sustained."""
+    for kind, unlike in KINDS.items():
+        mail = scratch / "mail"
+        write(mail, stream(files, WARM + options.messages, unlike=unlike))
+        runs, peers = [], []
+        for _ in range(options.rounds):
+            with at_home(options.dir) as home:
+                warm(home, mail)
+                runs.append(sustained(home, mail, WARM, options.messages))
+            if not unlike:
+                peers.append(to_peer(report, mail, options.messages))
+        tell(report, kind, runs)
+        if not unlike:
+            if all(peers):
+                report.add("messages/s, only taken", "smtp-sink", peers)
+            rate = statistics.median(run.rate for run in runs) / 2
+            tell_delays(report, mail, rate, options)
 
 
-def delays(waits: list[list[float]]) -> Iterator[dict[str, Any]]:
+def to_peer(report: kit.Report, mail: Path, count: int) -> float:
+    """Messages a second that smtp-sink takes; 0 when it is not there."""
+    try:
+        with kit.running("smtp-sink", core=None) as sink:
+            return count / send(mail, sink.port, first=WARM, count=count).seconds
+    except kit.Missing as missing:
+        report.note(f"missing: {missing}")
+        return 0.0
+
+
+def tell(report: kit.Report, kind: str, runs: list[Run]) -> None:
+    """Messages a second, how many of them were archived, and where the time went."""
+    aim = {} if KINDS[kind] else {"aim": ">= 1000"}
+    report.add(f"{kind}: messages/s, archived and searchable", kit.OURS, [run.rate for run in runs], **aim)
+    report.add(f"{kind}: messages/s, taken meanwhile", kit.OURS, [run.taken for run in runs])
+    report.add(f"{kind}: share archived", kit.OURS, [run.usage[INDEXER].reached for run in runs])
+    first = runs[0].usage
+    for name in sorted(first, key=lambda name: -first[name].cpu_ms):
+        each = [run.usage[name] for run in runs]
+        report.add(f"{kind}: CPU ms a message sent", name, [use.cpu_ms for use in each])
+        if all(use.reached for use in each):
+            report.add(f"{kind}: CPU ms a message reached", name, [use.cpu_ms / use.reached for use in each])
+    report.add(
+        f"{kind}: CPU ms a message sent", "all", [sum(u.cpu_ms for u in run.usage.values()) for run in runs]
+    )
+
+
+def tell_delays(report: kit.Report, mail: Path, rate: float, options: argparse.Namespace) -> None:
     """Milliseconds from the 250 to the archive."""
-    for share in (0.5, 0.99):
-        cuts = [each[int(len(each) * share)] * 1000 for each in waits]
-        yield row(f"250 to archived at half load, p{share * 100:.0f} ms", "spamtrap", cuts)
-
-
-def costs(runs: dict[str, list[Run]]) -> Iterator[dict[str, Any]]:
-    """CPU milliseconds by process: for each message sent, and for each that came to it."""
-    for kind, made in runs.items():
-        names = sorted(made[0].usage, key=lambda name: -made[0].usage[name].cpu_ms)
-        for name in names:
-            each = [run.usage[name] for run in made]
-            yield row(f"{kind}, CPU ms a message sent", name, [use.cpu_ms for use in each])
-            if reached := statistics.median(use.reached for use in each):
-                yield row(f"{kind}, CPU ms a message reached", name, [use.cpu_ms / reached for use in each])
-        yield row(
-            f"{kind}, CPU ms a message sent",
-            "all",
-            [sum(u.cpu_ms for u in run.usage.values()) for run in made],
-        )
-
-
-def row(what: str, subject: str, values: list[float], base: float | None = None) -> dict[str, Any]:
-    """One line of the table: median and spread, and the ratio to `base` where there is one."""
-    median = statistics.median(values)
-    ratio = median / base if base else None
-    return {
-        "what": what,
-        "subject": subject,
-        "median": median,
-        "low": min(values),
-        "high": max(values),
-        "ratio": ratio,
-    }
-
-
-def show(rows: list[dict[str, Any]]) -> None:
-    """Print the table."""
-    print(f"\n{'':48}{'':16}{'median':>9}{'low':>9}{'high':>9}{'ratio':>7}")
-    for each in rows:
-        figures = "".join(f"{each[key]:9.3f}" if each[key] < 100 else f"{each[key]:9.0f}" for key in FIGURES)
-        ratio = f"{each['ratio']:7.2f}" if each["ratio"] else ""
-        print(f"{each['what']:48}{each['subject']:16}{figures}{ratio}")
+    waited = []
+    for _ in range(options.rounds):
+        with at_home(options.dir) as home:
+            warm(home, mail)
+            waited.append(latency(home, mail, rate, min(options.messages, int(rate * LATE))))
+    for share, aim in ((0.5, {}), (0.99, {"aim": "< 1000"})):
+        cuts = [kit.percentile(each, share) * 1000 for each in waited]
+        report.add(f"250 to archived at {rate:.0f}/s, p{share * 100:.0f} ms", kit.OURS, cuts, **aim)
 
 
 def killed(files: list[Path], options: argparse.Namespace, scratch: Path) -> None:
@@ -329,28 +281,25 @@ def sizes(archive: Path, files: list[Path]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    options = kit.options(
+        __doc__,
+        messages=(int, 6000, "of one run"),
+        rounds=(int, 3, "of each"),
+        dir=(Path, None, "where archive, log and state lie: a real disk"),
+        kill=(int, 0, "SIGKILL each process this often meanwhile"),
     )
-    parser.add_argument("--messages", type=int, default=6000, help="of one run")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="one short round: half a minute")
-    parser.add_argument("--dir", type=Path, help="where archive, log and state lie; a real disk")
-    parser.add_argument("--json", type=Path, help="write the rows there")
-    parser.add_argument("--kill", type=int, default=0, help="SIGKILL each process this often meanwhile")
-    options = parser.parse_args()
     if options.quick:
         options.messages, options.rounds = 2500, 1
     files = sorted(needed().glob("*/*.eml"))
     random.Random(1).shuffle(files)
-    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="bench-mail-") as scratch:
+    with tempfile.TemporaryDirectory(dir=kit.MEMORY, prefix="bench-mail-") as scratch:
         if options.kill:
             killed(files[: options.messages], options, Path(scratch))
             return
-        rows = measure(files, options, Path(scratch))
-    show(rows)
-    if options.json:
-        options.json.write_text(json.dumps({"name": "end_to_end", "rows": rows}, indent=1) + "\n")
+        report = kit.Report("end_to_end")
+        report.note("the corpus again and again, each round in other words; unlike: each message in its own")
+        measure(report, files, options, Path(scratch))
+        report.write(options.json)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -737,6 +738,19 @@ def test_an_arrival_wakes_a_worker_that_waits(config, spool, monkeypatch, kind):
             time.sleep(0.05)
             put(spool, b"x")
             eventually(lambda number=number: len(spool["second"].waiting()) == number + 1)
+
+
+def test_who_was_busy_naps_before_it_asks_to_be_woken(config, spool, monkeypatch):
+    """What comes meanwhile wakes nobody."""
+
+    def nap(seconds: float) -> None:
+        assert seconds == trap.worker.NAP
+        put(spool, b"x")
+
+    monkeypatch.setattr(trap.worker, "time", SimpleNamespace(sleep=nap, monotonic=time.monotonic))
+    put(spool, b"x")
+    worker = work(config, spool, Plain(judge), lambda: len(spool["second"].ids()) == 5)
+    assert worker.wake.events == 0
 
 
 @pytest.mark.parametrize("kind", [Plain, Async])
