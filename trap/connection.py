@@ -27,6 +27,8 @@ MAX_LINE = 12_288
 """Longest command; RFC 5321 asks for 512, RFC 4954 for this (section 4), clients send more."""
 MAX_OUT = 1 << 14
 """Bytes of replies to one packet after which it is the turn of other connections."""
+AT_ONCE = 1 << 14
+"""Bytes of commands that are understood in one piece."""
 MAX_WAITING = 1 << 16
 """Bytes taken off a client that has to wait; more stay with the kernel."""
 HANDSHAKE_TIMEOUT = 60.0
@@ -231,7 +233,7 @@ class Connection(asyncio.Protocol):
                 self.hang_up("duration")
         elif now - self._came_at > policy.duration:
             self.hang_up("duration")
-        elif self._ahead and now - self._began_at > policy.deadline:
+        elif self._ahead and self._take not in _PATIENT and now - self._began_at > policy.deadline:
             self.hang_up("slow")
 
     # Hearing
@@ -242,6 +244,8 @@ class Connection(asyncio.Protocol):
         if not self.session.first_command_at:
             self.session.first_command_at = time.time()
         try:
+            if len(data) > AT_ONCE and self._take is Connection._lines:
+                data = self._bit_by_bit(data)
             while data:
                 data = self._take(self, data)
         except Exception:  # a mistake of ours: told to the operator, and no reason to stop the sink
@@ -252,6 +256,14 @@ class Connection(asyncio.Protocol):
             self.hang_up("shutdown", 421)
         elif self._out:
             self._flush()
+
+    def _bit_by_bit(self, data: bytes) -> bytes:
+        """Understand a large packet in pieces: at each end of a message what is left of one is copied."""
+        for at in range(0, len(data), AT_ONCE):
+            piece = data[at : at + AT_ONCE]
+            while piece:
+                piece = self._take(self, piece)
+        return b""
 
     def _flush(self) -> None:
         out, self._out = self._out, b""

@@ -136,6 +136,16 @@ def test_a_silent_client_has_its_late_banner_although_that_is_later_than_its_tim
     assert client.wait(6) == ["421"]
 
 
+def test_who_waits_for_a_turn_is_not_slow_but_must_read_in_time(make):
+    client = Client(make("smtp: {timeout: 60s}\nlimits: {deadline: 1s}"))
+    client.transport.deaf = True
+    client.say(b"EHLO\n" * 10_000)
+    client.wait(50)
+    assert not client.wire._over_at
+    client.wait(11)
+    assert client.sessions.door.gate.refused == {"timeout": 1}
+
+
 def test_a_line_must_be_whole_in_time_however_it_drips(make):
     client = Client(make("limits: {deadline: 10s}"))
     client.say(b"NOOP\r\nNO")
