@@ -108,12 +108,16 @@ class Body(Collected):
             data = self._before + self._held + data
             self._held = b""
             return self._look(data, done)
-        found = _dot(data)
-        if found is None:
+        found = data.find(b".")  # in most of a large message there is none
+        whole = data.endswith(b"\r\n.\r\n")
+        if found >= 0 and not (whole and found == len(data) - 3):
+            begins = _dot(data, max(found - 1, 0))
+            found = begins.end() - 1 if begins else -1
+        if found < 0:
             self._keep(data)
             self._before = data[-2:] if len(data) > 1 else (self._before + data)[-2:]
             return None
-        if found.start() == len(data) - 4 and data.endswith(b"\r\n.\r\n"):  # as most messages end
+        if whole and found == len(data) - 3:  # as most messages end
             self._keep(data[:-3])
             return b""
         return self._look(data, 0)

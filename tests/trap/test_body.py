@@ -81,6 +81,11 @@ def test_an_empty_message_ends_at_once():
     assert (message_of(body), rest) == (b"", b"QUIT\r\n")
 
 
+def test_the_last_dot_of_a_piece_may_be_the_one_that_counts():
+    body, rest = receive([b"x.\n.", b"y.\r\n.", b"\r\n"])
+    assert (message_of(body), rest) == (b"x.\n.y.\r\n", b"")
+
+
 def test_a_dot_that_was_not_stuffed_is_taken_for_one_that_was():
     body, _ = receive([b".lonely\r\n.\r\n"])
     assert message_of(body) == b"lonely\r\n"
