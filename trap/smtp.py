@@ -226,7 +226,7 @@ class Wire(Connection):
         return self.session.refuse_data()
 
     def _begin(self, body: Body | Chunks) -> None:
-        self._transfer = Transfer(self._door.intake, body, self.session.aims(), self.heard_at)
+        self._transfer = Transfer(self._door.intake, body, self.session.aims, self.heard_at)
 
     def _data(self, _verb: str, _argument: str) -> bytes:
         if self._transfer is not None:

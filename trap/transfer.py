@@ -1,5 +1,7 @@
 """One message on its way in: what was heard of it is in memory or, when that is too much, in the spool."""
 
+from collections.abc import Callable
+
 from trap.body import Body, Chunks
 from trap.draft import Draft
 from trap.intake import Intake
@@ -14,7 +16,7 @@ class Transfer:
     Args:
         intake: counts what is in memory, and has the spool.
         body: finds the end of the message, or of its chunk.
-        aims: tags and queues of the recipients, for when the spool runs short.
+        aims: tells tags and queues of the recipients, for when the spool runs short.
         now: the loop's time.
 
     Attributes:
@@ -24,7 +26,7 @@ class Transfer:
     __slots__ = ("_aims", "_draft", "_intake", "_lost", "_weight", "began_at", "body")
 
     def __init__(
-        self, intake: Intake, body: Body | Chunks, aims: tuple[list[str], list[str]], now: float
+        self, intake: Intake, body: Body | Chunks, aims: Callable[[], tuple[list[str], list[str]]], now: float
     ) -> None:
         self.body = body
         self.began_at = now
@@ -44,7 +46,7 @@ class Transfer:
         elif body.kept and intake.must_spill(body.kept):
             try:
                 if self._draft is None:
-                    self._draft = intake.draft(*self._aims)
+                    self._draft = intake.draft(*self._aims())
                 self._draft.write(body.take())
             except OSError:  # the intake has told the operator
                 self._lost = True
