@@ -244,13 +244,13 @@ class Fuzzer:
         door = random.choice(self.doors)
         data = said(random)
         script = happenings(random, packets(random, door[2] + data))
-        self.play(door, script)
+        self.play(door, script, early=b"EH" if random.random() < 0.1 else b"")
         if random.random() < 0.1 and not any(isinstance(step, str) for step in script):
             self.alike(door, data, random)
 
-    def play(self, door: tuple[Sessions, Limits, bytes], script: list[Step]) -> Outcome:
+    def play(self, door: tuple[Sessions, Limits, bytes], script: list[Step], early: bytes = b"") -> Outcome:
         sessions, limits, header = door
-        outcome = sessions.play(script)
+        outcome = sessions.play(script, early)
         self.sessions += 1
         self.replies += outcome.said.count(b"\r\n")
         self.messages += len(outcome.stored)

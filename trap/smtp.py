@@ -220,10 +220,11 @@ class Wire(Connection):
 
     def _refuse_data(self) -> bytes | None:
         """Why no message can be taken now."""
-        if self._door.gate.message(self.session.client[0]) is not None:
+        refusal = self.session.refuse_data()
+        if refusal is None and self._door.gate.message(self.session.client[0]) is not None:
             self.hang_up("rate")  # counted as message_rate too: there are other reasons to hang up
             return b""
-        return self.session.refuse_data()
+        return refusal
 
     def _begin(self, body: Body | Chunks) -> None:
         self._transfer = Transfer(self._door.intake, body, self.session.aims, self.heard_at)

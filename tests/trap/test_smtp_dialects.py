@@ -5,11 +5,12 @@ import json
 import re
 import socket
 import ssl
+import threading
 from pathlib import Path
 
 import msgspec
 import pytest
-from sinkkit import Inside, Stored, run, settings, sink, until
+from sinkkit import Inside, MemorySpool, Stored, run, settings, sink, until
 
 from trap.config import paths_below
 from trap.tls import server_context
@@ -196,6 +197,40 @@ def test_a_tls_hello_without_an_end_leaves_nothing(tmp_path, caplog, what):
                 await until(lambda: not inside.door.wires)
             assert inside.door.gate.open == 0
             assert inside.door.gate.refused["tls"] == 1
+
+    run(test())
+    assert not caplog.records
+
+
+def test_a_message_over_tls_is_stored_although_its_client_has_gone_before_the_disk_was_done(tmp_path, caplog):
+    go_on = threading.Event()
+
+    class Disk(MemorySpool):
+        def put(self, *args):
+            assert go_on.wait(10)
+            return super().put(*args)
+
+    tls = server_context(msgspec.structs.replace(settings(), paths=paths_below(tmp_path)))
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    async def test() -> None:
+        spool = Disk()
+        spool.sync = True
+        async with sink(spool=spool, tls=tls) as inside:
+            reader, writer = await asyncio.open_connection("127.0.0.1", inside.port)
+            await reader.readline()
+            writer.write(b"STARTTLS\r\n")
+            assert (await reader.readline()).startswith(b"220")
+            await writer.start_tls(context)
+            writer.write(b"MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\nx\r\n.\r\n")
+            for _ in range(3):
+                await asyncio.wait_for(reader.readline(), 10)
+            writer.close()
+            await until(lambda: not inside.door.wires)
+            go_on.set()
+            await until(lambda: spool.stored)
+            assert spool.stored[0].message == b"x\r\n"
 
     run(test())
     assert not caplog.records

@@ -92,6 +92,7 @@ def test_messages_have_a_rate_and_an_address_that_sends_more_is_put_out():
             for sent in range(3):
                 async with client(inside) as one:
                     await one.hear()
+                    assert (await one.say(b"DATA")).startswith("503")  # which is no message
                     answer = await one.say(*BEGIN)
                     assert answer.startswith("354" if sent < 2 else "421 4.7.0"), answer
                     if sent == 2:
@@ -102,7 +103,7 @@ def test_messages_have_a_rate_and_an_address_that_sends_more_is_put_out():
                 await other.hear()
                 assert (await other.say(*BEGIN)).startswith("354")
             assert len(inside.spool.stored) == 2
-            assert inside.door.gate.refused == {"message_rate": 1, "rate": 1}
+            assert inside.door.gate.refused == {"message_rate": 1, "rate": 1, "order": 3}
 
     run(test())
 
