@@ -244,7 +244,8 @@ class Fuzzer:
         door = random.choice(self.doors)
         data = said(random)
         script = happenings(random, packets(random, door[2] + data))
-        self.play(door, script, early=b"EH" if random.random() < 0.1 else b"")
+        early = bool(script) and isinstance(script[0], bytes) and random.random() < 0.2
+        self.play(door, script, b"EH" if early and not door[2] else b"")
         if random.random() < 0.1 and not any(isinstance(step, str) for step in script):
             self.alike(door, data, random)
 
