@@ -106,8 +106,9 @@ def guided(watch: Watch, fuzzer: Any, seed: int) -> None:
         door = fuzzer.doors[data[0] % len(fuzzer.doors) if data else 0]
         fuzzer.play(door, [door[2], *script(data[1:])] if door[2] else script(data))
         if watch.look():
+            fuzzer.close()
             sys.stdout.flush()
-            os._exit(0)
+            os._exit(0)  # atheris does not return
 
     atheris.Setup([sys.argv[0], f"-seed={seed + 1}", "-max_len=400", "-verbosity=0", "-rss_limit_mb=0"], one)
     atheris.Fuzz()

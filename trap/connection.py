@@ -223,8 +223,10 @@ class Connection(asyncio.Protocol):
                 self.abort()  # it doesn't hear our last words
         elif self._task is not None or self._take is Connection._wait:
             return  # the handshake has its own time-out, and what is waited for is not the client's fault
-        elif now - self.heard_at > policy.timeout:
-            self.hang_up("timeout")
+        elif now - self.heard_at > (
+            min(policy.timeout, policy.deadline) if self._unheard else policy.timeout
+        ):
+            self.hang_up("timeout")  # sooner for one who does not read: what it was told is in memory
         elif self._transfer is not None:
             spent = now - self._transfer.began_at
             if spent > GRACE and self._transfer.body.size < policy.min_rate * spent:
