@@ -88,9 +88,9 @@ def header_end(message: bytes) -> int:
     """Where the header ends: behind the line before the first empty one, at most MAX_HEADER_BYTES in."""
     if message.startswith((b"\n", b"\r\n")):
         return 0  # no header at all: what follows the empty line is text
-    bare = message.find(b"\n\n", 0, MAX_HEADER_BYTES)
-    crlf = message.find(b"\n\r\n", 0, bare if bare >= 0 else MAX_HEADER_BYTES)
-    end = crlf if crlf >= 0 else bare
+    crlf = message.find(b"\n\r\n", 0, MAX_HEADER_BYTES)
+    bare = message.find(b"\n\n", 0, crlf if crlf >= 0 else MAX_HEADER_BYTES)
+    end = bare if bare >= 0 else crlf
     return end + 1 if end >= 0 else MAX_HEADER_BYTES
 
 
