@@ -107,7 +107,7 @@ class Wire(Connection):
 
     def _after_trouble(self) -> None:
         """Hang up on who makes too many errors, says too much that means nothing, or goes on for ever."""
-        if self._over_at:
+        if self._over_at or not self._answered:  # a message that is being stored has its answer first
             return
         policy, session = self._door.stress.policy, self.session
         if session.refusals >= policy.errors or self._junk >= policy.junk:
@@ -314,7 +314,9 @@ class Wire(Connection):
         self._answered = True
         self._out += b"".join(replies)
         if self._take is Wire._wait:
-            self._go_on()
+            self._after_trouble()
+            if not self._over_at:
+                self._go_on()
 
 
 _Command = Callable[[Wire, str, str], bytes]

@@ -241,6 +241,19 @@ def test_who_guesses_passwords_one_after_the_other_is_put_out(make):
     assert client.say(b"AUTH LOGIN\r\nYQ==\r\nYg==\r\nAUTH LOGIN\r\n") == ["334", "334", "535", "421"]
 
 
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_message_with_the_last_command_has_its_answer_before_the_end(make, slow):
+    sessions = make("limits: {commands: 3}")
+    sessions.intake.slow = slow
+    client = Client(sessions)
+    said = BEGIN.replace(b"DATA", b"BDAT 0 LAST")
+    assert client.say(said) == (["250", "250"] if slow else ["250", "250", "250", "421"])
+    sessions.intake.finish()
+    client.transport.pump()
+    assert codes(bytes(client.transport.said)) == ["250", "250", "250", "421"]
+    assert client.gone
+
+
 def test_messages_that_are_too_large_are_errors_like_others(make):
     client = Client(make("smtp: {max_size: 10}\nlimits: {errors: 2}"))
     big = b"x" * 20 + b"\r\n.\r\n"
