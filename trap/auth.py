@@ -33,6 +33,9 @@ _MECHANISM = re.compile(r"[A-Z][A-Z0-9_-]{0,19}|[a-z][a-z0-9_-]{0,19}|[A-Z][a-z]
 """Names of mechanisms (RFC 4422, 3.1) in the spellings that are seen. What mixes upper and lower case may
 well be base64 of a password whose mechanism was left out: that is neither recorded nor repeated."""
 
+_TELLING = re.compile(r"\s*(?:\S+\s+)??(?:AUTH|LOGIN|PASS)|.*?\sPASS(?=\s)", re.IGNORECASE)
+"""The begin of a line, up to a word that a password may follow."""
+
 Talk = Generator[bytes, bytes, tuple[bytes, dict[str, Any]]]
 _Part = Generator[bytes, bytes, dict[str, Any]]
 
@@ -83,10 +86,13 @@ def harmless(line: str, *, after_auth: bool) -> str:
     """What may be kept and repeated of a line that was no command.
 
     After AUTH it may be a password that came too late: then nothing. POP3 and FTP say theirs with PASS,
-    IMAP with LOGIN, and AUTH=PLAIN is a spelling of AUTH.
+    IMAP with LOGIN or AUTHENTICATE behind a tag, and AUTH=PLAIN is a spelling of AUTH: then what comes
+    before it.
     """
-    verb = line.partition(" ")[0]
-    return "" if after_auth else verb if verb.upper().startswith(("AUTH", "LOGIN", "PASS")) else line
+    if after_auth:
+        return ""
+    found = _TELLING.match(line)
+    return found[0].strip() if found else line
 
 
 def _ask(challenge: bytes) -> Generator[bytes, bytes, bytes]:

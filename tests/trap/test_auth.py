@@ -136,6 +136,22 @@ def test_a_line_that_is_no_command_may_be_a_password():
     assert harmless("aHVudGVyMg==", after_auth=True) == ""
 
 
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("a1 LOGIN bob hunter2", "a1 LOGIN"),
+        (". authenticate plain hunter2", ". auth"),
+        ("  PASS hunter2", "PASS"),
+        ("pass\thunter2", "pass"),
+        ("PASS login-hunter2", "PASS"),
+        ("USER bob PASS hunter2", "USER bob PASS"),
+        ("AUTH=PLAIN hunter2", "AUTH"),
+    ],
+)
+def test_a_password_is_not_kept_wherever_other_protocols_say_it(line, kept):
+    assert harmless(line, after_auth=False) == kept
+
+
 answers = st.one_of(
     st.binary(max_size=60),
     st.binary(max_size=60).map(base64.b64encode),
