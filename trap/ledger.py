@@ -31,6 +31,8 @@ ARCHIVED = "archived"
 ECHO = 60.0
 """Seconds for which a job that has ended is kept, because a crash may make one of its lines come again."""
 _ENDS = frozenset({"done", "dropped", "shed", "purged"})
+_NO_LINES = frozenset({b"\n", b"#\n"})
+"""What stands between two lines when the disk was full at the beginning of one."""
 _BEGIN = re.compile(rb'\{"t":[0-9.]+,"e":"[^"]*","id":"')
 
 
@@ -83,11 +85,12 @@ def events_since(directory: Path, since: float) -> Iterator[Event]:
 
 
 def _lines(file: BinaryIO, torn: Counter[str] | None = None) -> Iterator[Event]:
-    for line in file:
+    for said in file:
+        line = said if said.endswith(b"\n") else b"#"  # its writer was told that it is not written
         try:
             yield _decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            if torn is not None and line.strip():
+            if torn is not None and line not in _NO_LINES:
                 torn["lines"] += 1
             # Another process may have written its whole line behind the half one.
             for begin in list(_BEGIN.finditer(line, 1))[-1:]:

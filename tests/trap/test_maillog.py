@@ -141,6 +141,21 @@ def test_a_line_that_did_not_fit_is_an_error_and_the_next_begins_afresh(log, tmp
     assert [event.e for event in events(tmp_path / CURRENT)] == ["purged"]
 
 
+def test_a_line_that_lacks_its_newline_alone_was_never_said(log, tmp_path):
+    """The caller was told so, and undoes what the line tells."""
+
+    def all_but_the_last(call, name, args):
+        return call(args[0], bytes(args[1])[:-1])
+
+    for another in (log, MailLog(tmp_path)):  # who goes on behind it
+        with faulty(1, all_but_the_last, frozenset({"write"})), pytest.raises(OSError, match="No space"):
+            log.shed(ID, "a", "refused")
+        assert "refused" not in {event.reason for event in events(tmp_path / CURRENT)}
+        another.shed(ID, "a", "said")
+        assert "refused" not in {event.reason for event in events(tmp_path / CURRENT)}
+    assert [event.reason for event in events(tmp_path / CURRENT)] == ["said", "said"]
+
+
 @pytest.mark.parametrize("call", ["open", "write"])
 def test_a_log_that_cannot_be_written_is_an_error(log, call):
     with faulty(1, fail_with(errno.EIO), frozenset({call})), pytest.raises(OSError, match="Input/output"):
@@ -198,6 +213,37 @@ def test_a_line_that_met_a_rotation_is_in_the_new_file(log, tmp_path, monkeypatc
     assert json.loads((tmp_path / CURRENT).read_text())["reason"] == "2"
     assert [line["reason"] for line in lines(tmp_path)] == ["1", "2", "2"]
     assert log.counts["shed", "a", "2"] == 1
+
+
+@pytest.mark.parametrize(("rotations", "call"), [(1, "open"), (1, "write"), (2, "open"), (2, "write")])
+def test_a_line_that_cannot_be_said_again_was_said_once(log, tmp_path, monkeypatch, rotations, call):
+    """The newest finished file is read before it is settled; an older one may have been."""
+    log.shed(ID, "a", "1")
+    real, other = log._append, MailLog(tmp_path)
+    fault = faulty(1, fail_with(errno.ENOSPC), frozenset({call}))
+
+    def append(data: bytes) -> None:
+        monkeypatch.setattr(log, "_append", real)
+        for _ in range(rotations):
+            assert other.rotate(0) is True
+            if rotations > 1:
+                other.shed(ID, "a", "x")
+        real(data)
+        fault.__enter__()
+
+    monkeypatch.setattr(log, "_append", append)
+    try:
+        if rotations == 1:
+            log.shed(ID, "a", "2")
+        else:
+            with pytest.raises(OSError, match="No space"):
+                log.shed(ID, "a", "2")
+    finally:
+        fault.__exit__(None, None, None)
+    log.shed(ID, "a", "3")
+    found = [event.reason for path in [*rotated(tmp_path), tmp_path / CURRENT] for event in events(path)]
+    assert [reason for reason in found if reason != "x"] == ["1", "2", "3"]
+    assert log.counts["shed", "a", "2"] == (rotations == 1)
 
 
 def test_a_rotation_that_dies_halfway_is_none(log, tmp_path):
