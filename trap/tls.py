@@ -5,6 +5,7 @@ ciphers are taken as they come.
 """
 
 import datetime
+import fcntl
 import os
 import ssl
 from pathlib import Path
@@ -52,17 +53,30 @@ def own_certificate(directory: Path, hostname: str, owner: tuple[int, int] | Non
     cert, key = directory / "cert.pem", directory / "key.pem"
     if not (cert.exists() and key.exists()):
         fsio.make_directory(directory)
-        if owner:
-            os.chown(directory, *owner)
-        made_cert, made_key = _self_signed(hostname)
-        fsio.unlink(str(cert))  # a crash between the two leaves none, and both are made anew
-        for path, pem in ((key, made_key), (cert, made_cert)):
-            new = f"{path}.{os.getpid()}"
-            fsio.write(new, [pem], sync=True)
-            if owner:
-                os.chown(new, *owner)
-            fsio.rename(new, str(path))
+        # RACE: two processes make one at once, and the key of one would be left beside the certificate of
+        # the other: the second waits, and finds both. (test_processes_that_come_at_once_have_one_certificate)
+        lock = os.open(directory, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (cert.exists() and key.exists()):
+                _make(cert, key, hostname, owner)
+        finally:
+            os.close(lock)
     return cert, key
+
+
+def _make(cert: Path, key: Path, hostname: str, owner: tuple[int, int] | None) -> None:
+    """Make both files anew."""
+    if owner:
+        os.chown(cert.parent, *owner)
+    made_cert, made_key = _self_signed(hostname)
+    fsio.unlink(str(cert))  # a crash between the two leaves none, and both are made anew
+    for path, pem in ((key, made_key), (cert, made_cert)):
+        new = f"{path}.{os.getpid()}"
+        fsio.write(new, [pem], sync=True)
+        if owner:
+            os.chown(new, *owner)
+        fsio.rename(new, str(path))
 
 
 def _self_signed(hostname: str) -> tuple[bytes, bytes]:
