@@ -243,7 +243,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """The client says something."""
         self.heard_at = self._loop.time()
-        if not self.session.first_command_at:
+        if data and not self.session.first_command_at:
             self.session.first_command_at = time.time()
         try:
             if len(data) > AT_ONCE and self._take is Connection._lines:
@@ -437,6 +437,8 @@ def _proxy_header(header: ProxyHeader) -> Callable[[Connection, bytes], bytes]:
         wire._take = Connection._lines
         if said.rest:
             session.saw("pregreet")
+        else:
+            session.first_command_at = 0.0  # that was the balancer's word
         wire._admit()
         return said.rest
 
@@ -449,8 +451,8 @@ def cut(line: bytes) -> bytes:
 
 
 def _peek(fd: int, family: int) -> bytes:
-    """The first two bytes that wait at a socket, left there."""
-    with closing(socket.socket(family, fileno=os.dup(fd))) as copy, suppress(BlockingIOError):
+    """The first two bytes that wait at a socket, left there; empty when no more files may be open."""
+    with suppress(OSError), closing(socket.socket(family, fileno=os.dup(fd))) as copy:
         return copy.recv(2, socket.MSG_PEEK)
     return b""
 

@@ -248,9 +248,14 @@ class Session:
         self.reset()
         door.intake.store(envelopes, message, stored)
 
-    def give_up(self, reply: bytes) -> list[bytes]:
-        """The same, but the message is not stored; what to reply instead, in LMTP to each recipient."""
-        replies = [reply] * (len(self._rcpts) if self.door.lmtp and self._rcpts else 1)
+    def give_up(self, reply: bytes, *, whole: bool = True) -> list[bytes]:
+        """The same, but the message is not stored; what to reply instead.
+
+        Args:
+            reply: the reason; in LMTP it is said for each recipient.
+            whole: the client has said all of the message, and expects that.
+        """
+        replies = [reply] * (len(self._rcpts) if self.door.lmtp and self._rcpts and whole else 1)
         self.reset()
         return replies
 

@@ -283,7 +283,7 @@ class Wire(Connection):
         self._take = Wire._lines
         if chunks.refusal is not None:
             self._drop_message()
-            self._out += b"".join(self.session.give_up(chunks.refusal))
+            self._out += b"".join(self.session.give_up(chunks.refusal, whole=chunks.last))
         elif chunks.last or chunks.oversize:
             if rest:
                 self.session.saw("after_data")
@@ -300,7 +300,8 @@ class Wire(Connection):
         message = transfer.end()
         if isinstance(message, str):
             refusal = face.no_room() if message == NO_ROOM else face.too_large()
-            self._out += b"".join(session.give_up(session.refused(refusal, message)))
+            whole = not isinstance(transfer.body, Chunks) or transfer.body.last
+            self._out += b"".join(session.give_up(session.refused(refusal, message), whole=whole))
             self._after_trouble()
             return
         self._junk = 0

@@ -1,6 +1,9 @@
 """What packets, pauses and crowds do to a connection: played without a socket (tests/wirekit.py)."""
 
+import errno
 import gc
+import os
+import socket
 import weakref
 from collections.abc import Callable, Iterator
 
@@ -8,7 +11,7 @@ import pytest
 from fuzzkit import codes
 from wirekit import HIGH_WATER, Loop, Sessions, Transport, Watched
 
-from trap.connection import MAX_LINE, MAX_OUT
+from trap.connection import MAX_LINE, MAX_OUT, _peek
 
 BEGIN = b"MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\n"
 END = b"x\r\n.\r\n"
@@ -297,6 +300,36 @@ def test_one_who_is_refused_for_lack_of_room_leaves_nothing_in_memory(make):
         gc.enable()
 
 
+# When the client began to talk
+
+
+def test_the_first_command_is_the_client_s(make):
+    """What a balancer says is not, nor is the end of the wait for the banner."""
+    client = Client(make(delay=1.0))
+    assert client.wait(1.0) == ["220"]
+    assert not client.wire.session.first_command_at
+    client.say(b"NOOP\r\n")
+    assert client.wire.session.first_command_at
+    client = Client(make(balancers=["10.0.0.0/8"]))
+    assert client.say(PROXY) == ["220"]
+    assert not client.wire.session.first_command_at
+    client = Client(make(balancers=["10.0.0.0/8"]))
+    client.say(PROXY + b"NOOP\r\n")
+    assert client.wire.session.first_command_at
+
+
+def test_who_is_early_is_greeted_when_no_file_can_be_opened(monkeypatch):
+    def dup(_: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    here, there = socket.socketpair()
+    with here, there:
+        there.sendall(b"HELO")
+        assert _peek(here.fileno(), here.family) == b"HE"
+        monkeypatch.setattr(os, "dup", dup)
+        assert _peek(here.fileno(), here.family) == b""
+
+
 # Passwords
 
 
@@ -311,6 +344,8 @@ def test_one_who_is_refused_for_lack_of_room_leaves_nothing_in_memory(make):
         b"AUTH=PLAIN aHVudGVyMg==\r\n",
         b"USER bob\r\nPASS hunter2\r\n",
         b"LOGIN bob hunter2\r\n",
+        b"a1 LOGIN bob hunter2\r\n",
+        b"\tPASS\thunter2\r\n",
     ],
 )
 def test_what_may_be_a_password_is_kept_nowhere(make, auth, said, caplog):
