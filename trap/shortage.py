@@ -127,10 +127,14 @@ class Shortage:
         shedder = self._shedders.get(queue)
         if shedder is None:
             return False
-        excess = self._depths[queue].count() - self._most + 1 if self._most else 0
+        depth = self._depths[queue]
+        excess = depth.count() - self._most + 1 if self._most else 0
+        if excess <= 0 and queue in self._state.crowded and not self._state.spool:
+            return True  # it was crowded when we looked last, and workers have made room since
         crowded = excess > 0 and not self.state.spool
         need = 0 if crowded else -(-(size + _HEAD) // _BLOCK) * _BLOCK
         number, freed = shedder.shed(need, excess)
+        depth.fewer(number)
         if number:
             self.count(SHED, number=number)
         if freed >= need and number >= excess:
@@ -210,6 +214,10 @@ class _Depth:
             end = time.monotonic()
             self._due = end + (end - begin) * _LISTING_SHARE
         return self._number
+
+    def fewer(self, number: int) -> None:
+        """So many were thrown away: not to be thrown away again by who counted before."""
+        self._number -= number
 
 
 class _Shedder:

@@ -244,6 +244,48 @@ def test_more_than_may_wait_is_no_room(tmp_path, choice, tmpfs, monkeypatch):
             subprocess.run(["rm", "-rf", str(place)], check=True)
 
 
+def test_room_that_workers_made_since_we_looked_is_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(shortage, "_LISTING_SHARE", 0)
+    config = trap_below(tmp_path, "max_waiting: 20, when_full: shed")
+    intake, spool = opened(config)
+    for _ in range(20):
+        store(intake, [MESSAGE])
+    assert not intake.has_room()
+    monkeypatch.setattr(shortage, "_LOOK_EVERY", 60.0)
+    with spool["first"].consumer() as consumer:
+        for _ in range(5):
+            claim = consumer.claim()
+            assert claim
+            claim.drop("x")
+    for _ in range(5):
+        store(intake, [MESSAGE])
+    assert not intake.shortage.counts
+    store(intake, [MESSAGE])
+    assert intake.shortage.counts["shed"] == 1
+    balanced(config, spool)
+
+
+def test_a_count_of_some_time_ago_sheds_once(tmp_path, monkeypatch):
+    """Where counting means listing, what came between two listings is shed, and not again."""
+    monkeypatch.setattr(fsio, "is_tmpfs", lambda _: False)
+    config = trap_below(tmp_path, "max_waiting: 20, when_full: shed")
+    intake, spool = opened(config)
+    depth = intake.shortage._depths["first"]
+    depth.count()
+    depth._due = float("inf")
+    for _ in range(40):
+        store(intake, [MESSAGE])
+    depth._due = 0.0
+    depth.count()
+    depth._due = float("inf")
+    store(intake, [MESSAGE])
+    assert len(spool["first"].waiting()) == 20
+    for _ in range(5):
+        store(intake, [MESSAGE])
+    assert intake.shortage.counts["shed"] == 21
+    balanced(config, spool)
+
+
 def test_the_operator_is_told_once_in_a_while_with_counts(tmp_path, caplog, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(shortage.time, "monotonic", lambda: now[0])
