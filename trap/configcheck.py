@@ -12,6 +12,7 @@ import cronsim
 
 from trap.config import Config, Room, Stage
 from trap.configlimits import Level
+from trap.job import MAX_SIZE
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 RESERVED = frozenset({"tmp", "bad"})
@@ -189,6 +190,8 @@ def _numbers(config: Config) -> Mistakes:
     for where, number, least in bounds:
         if number < least:
             yield where, f"should be {least:g} or more"
+    if config.smtp.max_size > MAX_SIZE:
+        yield ("smtp", "max_size"), "should be less than 4GB"
 
 
 def _stress(config: Config) -> Mistakes:

@@ -31,7 +31,10 @@ def decode_own(kind: type, value: Any) -> Any:
         raise NotImplementedError
     if isinstance(value, bool) or not isinstance(value, _OWN_TYPES[kind]):
         raise ValueError(f"expected a {kind.__name__.lower()}, got {value!r}")
-    return kind(value)
+    try:
+        return kind(value)
+    except OverflowError:
+        raise ValueError("is more than any machine has") from None
 
 
 class Source:

@@ -30,6 +30,8 @@ MAX_HEADER_BYTES = 1 << 20
 
 _BIN32, _SIZE, _NO_NOTES = b"\xc6", 4, b"\x80"
 """msgpack's mark of bytes with a length of four bytes, written by hand to save a copy; an empty map."""
+MAX_SIZE = (1 << 8 * _SIZE) - 1
+"""Bytes of the largest message that a job can hold."""
 _HEAD = 2048
 """Bytes in which envelope and notes are looked for first; mostly they are there."""
 
