@@ -21,6 +21,8 @@ from typing import Any
 
 SMALL = 1024
 """Pieces shorter than this are joined: a client that sends byte by byte should not cost an object each."""
+FEW = 32
+"""Lines in one piece that begin with a dot; if there are more, they are not gone through one by one."""
 _CR = 13
 _dot = re.compile(rb"\n\.").search  # three times as fast as bytes.find, which stops at each line end
 
@@ -124,6 +126,8 @@ class Body(Collected):
 
     def _look(self, data: bytes, done: int) -> bytes | None:
         """Go through the dots that begin a line. What stands before `done` is kept already."""
+        if data.count(b"\n.") > FEW and not (self.bare_lf and b"\r\n" in data):
+            return self._look_through(data, done)
         first_crlf = data.find(b"\r\n") if self.bare_lf else -1
         at = data.find(b"\n.")
         while at >= 0:
@@ -158,6 +162,26 @@ class Body(Collected):
             self._keep(data[done:] if done else data)
         self._before = data[-2:]
         return None
+
+    def _look_through(self, data: bytes, done: int) -> bytes | None:
+        """The same for data in which most lines begin so, at a hundredth of the time for each."""
+        line_end = b"\n" if self.bare_lf else b"\r\n"
+        end = data.find(line_end + b"." + line_end)
+        rest = None
+        if end >= 0:
+            end += len(line_end)
+            data, rest = data[:end], data[end + 1 + len(line_end) :]
+        elif data.endswith((b"\n.", line_end + b".\r")):
+            dot = data.rindex(b".")
+            data, self._held = data[:dot], data[dot:]
+        self._before = data[-2:]
+        # Nothing is taken away of what stands before `done`: no dot that begins a line is among it.
+        if data.count(b"\n..") == data.count(line_end + b".."):
+            data = data.replace(line_end + b".", line_end)
+        else:
+            data = line_end.join([part.replace(b"\n..", b"\n.") for part in data.split(line_end + b".")])
+        self._keep(data[done:])
+        return rest
 
 
 class Chunks(Collected):

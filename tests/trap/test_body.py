@@ -2,13 +2,25 @@
 
 import json
 import re
+import time
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trap import body as trap_body
 from trap.body import Body
+
+
+@pytest.fixture(scope="module", autouse=True, params=[0, trap_body.FEW])
+def few(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Dots are gone through one by one, or all at once: it is the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trap_body, "FEW", request.param)
+        yield
+
 
 # What a hostile message is made of: everything that looks like an end of data, and text.
 SCRAPS = [
@@ -121,6 +133,19 @@ def test_what_is_too_long_is_not_kept_while_it_is_read():
         assert body.kept <= 1000
     assert body.feed(b"\r\n.\r\nNOOP\r\n") == b"NOOP\r\n"
     assert body.oversize
+
+
+@pytest.mark.parametrize("line", [b"..\r\n", b"..\n", b".\n", b"..\r\n..\n"], ids=repr)
+@pytest.mark.parametrize("bare_lf", [False, True])
+def test_a_message_of_dots_does_not_hold_others_up(line, bare_lf):
+    """It took a second for 10 MB, in which nobody else was heard."""
+    end = b"\n.\n" if bare_lf and b"\r" not in line else b"\r\n.\r\n"
+    line = b".x\n" if end == b"\n.\n" else line
+    wire = [line * 50_000] * 20
+    began = time.process_time()
+    _, rest = receive([*wire, end], limit=1 << 30, bare_lf=bare_lf)
+    assert rest == b""
+    assert time.process_time() - began < 50e-9 * sum(map(len, wire)) + 0.1
 
 
 VECTORS = [
