@@ -84,7 +84,9 @@ class Trap:
             text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
             for pid in map(int, text.split()):
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-                yield pid, " ".join(word for word in words[2:] if word and str(self.directory) not in word)
+                what = " ".join(word for word in words[2:] if word and str(self.directory) not in word)
+                if what:  # else it is not begun, or gone but for its name
+                    yield pid, what
                 yield from self._below(pid)
         except (FileNotFoundError, ProcessLookupError):
             return  # it is gone
