@@ -200,7 +200,7 @@ class _Depth:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
-        self._cheap = fsio.is_tmpfs(directory)
+        self._cheap = fsio.is_tmpfs(directory) and fsio.entries(directory) >= 0  # a ramfs does not tell
         self._number = 0
         self._due = 0.0
 

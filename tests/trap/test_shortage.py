@@ -265,6 +265,18 @@ def test_room_that_workers_made_since_we_looked_is_used(tmp_path, monkeypatch):
     balanced(config, spool)
 
 
+def test_where_a_directory_does_not_tell_its_names_are_listed(tmp_path, monkeypatch):
+    """A ramfs is memory too, and its directories have no size."""
+    monkeypatch.setattr(fsio, "is_tmpfs", lambda _: True)
+    monkeypatch.setattr(fsio, "entries", lambda _: -2)
+    monkeypatch.setattr(shortage, "_LISTING_SHARE", 0)
+    intake, _ = opened(trap_below(tmp_path, "max_waiting: 2"))
+    for _ in range(2):
+        assert intake.has_room()
+        store(intake, [MESSAGE])
+    assert not intake.has_room()
+
+
 def test_a_count_of_some_time_ago_sheds_once(tmp_path, monkeypatch):
     """Where counting means listing, what came between two listings is shed, and not again."""
     monkeypatch.setattr(fsio, "is_tmpfs", lambda _: False)
