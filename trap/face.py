@@ -85,6 +85,7 @@ class Face:
         self.not_offered = fixed(words.not_offered)
         self.starttls_ready = fixed(words.starttls_ready)
         self.starttls_not_now = fixed(words.starttls_not_now)
+        self.starttls_unknown = fixed(words.starttls_unknown)
         self.starttls_argument = fixed(words.starttls_argument)
         self._bdat_ok = echoing(words.bdat_ok)
         self.bdat_syntax = fixed(words.bdat_syntax)

@@ -210,7 +210,8 @@ class Wire(Connection):
         if argument:
             return self.session.refused(face.starttls_argument(), "syntax")
         if not self._may_start_tls:
-            return self.session.refused(face.starttls_not_now(), "not_offered")
+            refusal = face.starttls_not_now() if self._door.tls else face.starttls_unknown()
+            return self.session.refused(refusal, "not_offered")
         self._out += face.starttls_ready()
         self._flush()
         self._start_tls()
