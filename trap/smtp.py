@@ -15,6 +15,7 @@ from trap.door import Door
 from trap.transfer import NO_ROOM, Transfer
 
 _BDAT = re.compile(r"(\d{1,18})(?:\s+(LAST))?", re.IGNORECASE | re.ASCII)
+_EMPTY_LINE = re.compile(rb"\n\r*\n").search
 _WAITED_FOR = frozenset({"EHLO", "HELO", "LHLO", "DATA", "VRFY", "EXPN", "NOOP", "QUIT", "STARTTLS", "AUTH"})
 """Commands that end a group (RFC 2920, 3.1; RFC 3207, 4; RFC 4954, 4)."""
 
@@ -186,18 +187,16 @@ class Wire(Connection):
             self._ahead = b""
         else:
             self._began_at = self.heard_at
-        start = 0
-        while (end := data.find(b"\n", start)) >= 0:
-            line = data[start:end].rstrip(b"\r")
-            start = end + 1
-            self.session.commands += 1
-            if not line or self.session.commands >= self._door.stress.policy.commands:
-                self._take = Wire._lines
-                if str((self.session.dialect or {}).get("http")).upper().startswith("CONNECT"):
-                    self._out += b"HTTP/1.0 200 Connection established\r\n\r\n"
-                    self._out += self._door.face.banner(self._door.stress.policy.hint)
-                self._after_trouble()
-                return data[start:]
+        empty = _EMPTY_LINE(b"\n" + data)
+        start = empty.end() - 1 if empty else data.rfind(b"\n") + 1
+        self.session.commands += data.count(b"\n", 0, start)
+        if empty or self.session.commands >= self._door.stress.policy.commands:
+            self._take = Wire._lines
+            if str((self.session.dialect or {}).get("http")).upper().startswith("CONNECT"):
+                self._out += b"HTTP/1.0 200 Connection established\r\n\r\n"
+                self._out += self._door.face.banner(self._door.stress.policy.hint)
+            self._after_trouble()
+            return data[start:]
         self._ahead = cut(data[start:])
         return b""
 

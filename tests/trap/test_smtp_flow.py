@@ -4,6 +4,7 @@ import errno
 import gc
 import os
 import socket
+import time
 import weakref
 from collections.abc import Callable, Iterator
 
@@ -298,6 +299,30 @@ def test_one_who_is_refused_for_lack_of_room_leaves_nothing_in_memory(make):
         assert there() is None
     finally:
         gc.enable()
+
+
+# Those who hold others up
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_the_end_of_an_http_header_is_found_in_pieces(make, cut):
+    client = Client(make())
+    said = b"POST / HTTP/1.0\r\na: b\r\nc\r\n\r\nNOOP\r\n"
+    client.say(said[:-cut])
+    client.say(said[-cut:])
+    assert bytes(client.transport.said).endswith(b"250 2.0.0 Ok\r\n")
+    assert client.wire.session.commands == 5
+
+
+def test_an_http_header_without_end_does_not_hold_others_up(make):
+    """It took a second for 20 MB, in which nobody else was heard."""
+    client = Client(make())
+    client.say(b"POST / HTTP/1.0\r\n")
+    began = time.process_time()
+    for _ in range(20):
+        client.wire.data_received(b"a:\n" * 80_000)
+    assert time.process_time() - began < 0.2
+    assert client.wire.session.commands == 1 + 20 * 80_000
 
 
 # When the client began to talk
