@@ -118,6 +118,7 @@ class Worker:
         self.stopping = False
         self._ticked = 0.0
         self._busy = False
+        self._broken: BaseException | None = None
         self._batches = hasattr(self.stage, "process_batch")
         self._async = inspect.iscoroutinefunction(getattr(self.stage, "process", None)) and not self._batches
 
@@ -223,9 +224,18 @@ class Worker:
     # -- many jobs in flight --------------------------------------------------------------------
 
     async def _run_async(self, consumer: Consumer) -> None:
-        loop = asyncio.get_running_loop()
         flying: set[asyncio.Task[None]] = set()
-        while not self.stopping:
+        try:
+            await self._fly(consumer, flying)
+        finally:
+            if flying:  # were they cancelled, their jobs would be charged
+                await asyncio.wait(flying)
+        if self._broken:
+            raise self._broken
+
+    async def _fly(self, consumer: Consumer, flying: set[asyncio.Task[None]]) -> None:
+        loop = asyncio.get_running_loop()
+        while not self.stopping and not self._broken:
             self._tick()
             limit = 1 if self.breaker.failures else self.settings.concurrency
             if len(flying) >= limit:
@@ -240,8 +250,6 @@ class Worker:
                 await self._launch(claims[0], flying)
             else:
                 await loop.run_in_executor(None, self.wake.wait, TICK)
-        if flying:
-            await asyncio.wait(flying)
 
     async def _launch(self, claim: Claim, flying: set[asyncio.Task[None]]) -> None:
         """Judge a job beside those that are in flight; one that failed before, alone."""
@@ -257,7 +265,14 @@ class Worker:
             task = asyncio.create_task(self._judge_async(claim))
             flying.add(task)
             task.add_done_callback(flying.discard)
+            task.add_done_callback(self._landed)
             await asyncio.wait({task}, timeout=None if suspect else 0)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        """Keep the first error that is no stage's: the worker ends by it, as it does without tasks."""
+        if not task.cancelled() and (error := task.exception()):
+            self._broken = self._broken or error
+            self.wake.poke()
 
     async def _judge_async(self, claim: Claim) -> None:
         job = self._read(claim)

@@ -23,7 +23,7 @@ from watchdog.observers.inotify_c import InotifyFD
 import trap.wake
 import trap.worker
 from trap.audit import audit
-from trap.claim import BAD
+from trap.claim import BAD, Claim
 from trap.config import Config, Duration, Stage, paths_below
 from trap.envelope import Envelope
 from trap.job import Job
@@ -352,6 +352,52 @@ def test_jobs_in_flight_count_one_outage_once():
 
 
 # Deadlines
+
+
+@EVERY_KIND
+def test_a_worker_that_cannot_give_a_job_back_ends(config, spool, kind, monkeypatch):
+    """It would hold the job for as long as it lives; the next worker recovers it."""
+    (job_id,) = put(spool, b"x")
+    real, errors = trap.claim.Claim.give_back, iter([OSError(errno.EIO, "I/O error")])
+
+    def give_back(claim: Claim, **keywords: Any) -> None:
+        for error in errors:
+            raise error
+        real(claim, **keywords)
+
+    def away(job: Job) -> Any:
+        raise Unavailable("clamd is away")
+
+    monkeypatch.setattr(trap.claim.Claim, "give_back", give_back)
+    with pytest.raises(OSError, match="I/O error"):
+        work(config, spool, kind(away), done=lambda: False)
+    work(config, spool, kind(judge))
+    assert spool["second"].ids() == {job_id}
+
+
+def test_what_is_in_flight_when_a_worker_ends_lands(config, spool, monkeypatch):
+    """It is not cancelled, so it is neither lost nor charged."""
+    put(spool, b"away")
+    fine = put(spool, b"a", b"b")
+
+    def give_back(claim: Claim, **keywords: Any) -> None:
+        raise OSError(errno.EIO, "I/O error")
+
+    def away(job: Job) -> Any:
+        if job.message == b"away":
+            raise Unavailable("clamd is away")
+        return Pass()
+
+    class Slow:
+        async def process(self, job: Job) -> Any:
+            await asyncio.sleep(0.05 if job.message == b"away" else 0.1)
+            return away(job)
+
+    monkeypatch.setattr(trap.claim.Claim, "give_back", give_back)
+    with pytest.raises(OSError, match="I/O error"):
+        work(config, spool, Slow(), done=lambda: False)
+    assert spool["second"].ids() == set(fine)
+    assert log_of(config, "requeued", "bad") == []
 
 
 @EVERY_KIND
