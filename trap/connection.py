@@ -6,20 +6,17 @@ been silent or slow for too long finds the patrol (trap/patrol.py). What is unde
 """
 
 import asyncio
-import fcntl
 import logging
-import os
 import socket
 import ssl
-import termios
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
 from typing import Any, cast
 
 from trap.door import Door
 from trap.proxied import ProxyHeader
 from trap.session import Session
+from trap.sockets import address, shake_hands, taken_from, waiting
 from trap.stress import Policy
 from trap.transfer import Transfer
 
@@ -29,16 +26,16 @@ MAX_OUT = 1 << 14
 """Bytes of replies to one packet after which it is the turn of other connections."""
 AT_ONCE = 1 << 14
 """Bytes of commands that are understood in one piece."""
-MAX_WAITING = 1 << 16
-"""Bytes taken off a client that has to wait; more stay with the kernel."""
 HANDSHAKE_TIMEOUT = 60.0
 LINGER = 5.0
 """Seconds a client has to hear our last words."""
 GRACE = 10.0
 """Seconds before the rate of a message counts."""
 
+UNREAD = 1 << 16
+"""Bytes of replies that wait in memory when a client does not read; so uvloop has it."""
+
 _TLS_HELLO = b"\x16\x03"
-_NONE_WAITING = b"\0\0\0\0"
 
 log = logging.getLogger("trap.sink")
 
@@ -62,6 +59,7 @@ class Connection(asyncio.Protocol):
         "_came_at",
         "_door",
         "_eof",
+        "_held",
         "_loop",
         "_out",
         "_over_at",
@@ -86,6 +84,7 @@ class Connection(asyncio.Protocol):
         self._out = b""  # replies not yet sent
         self._transfer: Transfer | None = None  # of the message that is coming in
         self._task: asyncio.Task[None] | None = None
+        self._held = 0  # bytes of it that the intake counts
         self._eof = False
         self._stopping = False
         self._unheard = False
@@ -98,8 +97,8 @@ class Connection(asyncio.Protocol):
         """A client came."""
         self.transport = cast(asyncio.Transport, transport)
         self._came_at = self.heard_at = self._loop.time()
-        client = _address(transport.get_extra_info("peername"))
-        server = _address(transport.get_extra_info("sockname"))
+        client = address(transport.get_extra_info("peername"))
+        server = address(transport.get_extra_info("sockname"))
         self.session = Session(self._door, client, server)
         if self._door.balancers is not None and self._door.balancers.get(client[0]):
             self._door.wires.add(self)
@@ -121,37 +120,47 @@ class Connection(asyncio.Protocol):
             return
         self._admitted = True
         door.wires.add(self)
-        first = self._waiting()
-        if first:
-            session.saw("pregreet")
-            if first == _TLS_HELLO and door.tls:
-                session.saw("tls_first")
-                self._take = Connection._ignore
-                self._task = self._loop.create_task(self._secure(self._unread()))
-                return
         delay = door.delay(ip) if door.delay else 0.0
         if delay:
             self._take = Connection._wait
+            # What comes stays with the kernel. Not yet: reading begins once we return.
+            self._loop.call_soon(self._pause_reading)
             self._loop.call_later(delay, self._greet)
-        elif first:
-            # It may have said everything and gone: a banner to a closed port would cost us what it said.
-            self._out = door.face.banner(door.stress.policy.hint)
         else:
-            transport.write(door.face.banner(door.stress.policy.hint))
+            self._welcome()
+
+    def _welcome(self) -> None:
+        """Look whether the client has talked before its turn, and greet it."""
+        door = self._door
+        transport = cast(asyncio.Transport, self.transport)
+        first = self._waiting()
+        banner = door.face.banner(door.stress.policy.hint)
+        if not first:
+            transport.write(banner)
+            return
+        self.session.saw("pregreet")
+        if first == _TLS_HELLO and door.tls:
+            self.session.saw("tls_first")
+            self._start_tls(taken_from(transport))
+        else:
+            # It may have said everything and gone: a banner to a closed port would cost us what it said.
+            self._out = banner
 
     def _waiting(self) -> bytes:
         """The first bytes of what the client has said before we read; empty when nothing."""
-        sock = cast(asyncio.Transport, self.transport).get_extra_info("socket")
-        if fcntl.ioctl(sock.fileno(), termios.FIONREAD, _NONE_WAITING) == _NONE_WAITING:
-            return b""
-        return _peek(sock.fileno(), sock.family)
+        return waiting(cast(asyncio.Transport, self.transport))
+
+    def _pause_reading(self) -> None:
+        if self.transport is not None and self._take is Connection._wait:
+            self.transport.pause_reading()
 
     def _greet(self) -> None:
         """The time to wait for the banner is over."""
         if self.transport is None or self._over_at:
             return
-        self._out = self._door.face.banner(self._door.stress.policy.hint)
-        self._go_on()
+        self._welcome()
+        if self._take is Connection._wait:
+            self._go_on()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone."""
@@ -163,7 +172,10 @@ class Connection(asyncio.Protocol):
                 self._door.log.record(self.session)
         self.transport = None
         self._drop_message()
-        self._ahead = b""
+        self._let_go()
+        if self._unheard:
+            self._unheard = False
+            self._door.intake.memory.add(-UNREAD)
 
     def eof_received(self) -> bool:
         """The client will say nothing more. It may still listen."""
@@ -173,13 +185,17 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not listen: then we don't either."""
-        self._unheard = True
+        if not self._unheard:
+            self._unheard = True
+            self._door.intake.memory.add(UNREAD)
         if self.transport is not None:
             self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """It listens again."""
-        self._unheard = False
+        if self._unheard:
+            self._unheard = False
+            self._door.intake.memory.add(-UNREAD)
         if self._take is Connection._wait_for_turn:
             self._go_on()
         elif self.transport is not None and self._take is not Connection._wait:
@@ -188,7 +204,9 @@ class Connection(asyncio.Protocol):
     def stop(self) -> None:
         """Say goodbye, at once or after the message that is coming in."""
         self._stopping = True
-        if self._transfer is None and self._answered and not self._over_at:
+        if self._task is not None:
+            self.abort()  # nothing can be said amid a handshake
+        elif self._transfer is None and self._answered and not self._over_at:
             self.hang_up("shutdown", 421)
 
     def abort(self) -> None:
@@ -221,6 +239,10 @@ class Connection(asyncio.Protocol):
         if self._over_at:
             if now - self._over_at > LINGER:
                 self.abort()  # it doesn't hear our last words
+        elif not self._admitted:
+            if now - self._came_at > policy.deadline:
+                self._door.gate.refuse("proxy")
+                self.abort()  # no balancer says its header so slowly
         elif self._task is not None or self._take is Connection._wait:
             return  # the handshake has its own time-out, and what is waited for is not the client's fault
         elif now - self.heard_at > (
@@ -277,6 +299,8 @@ class Connection(asyncio.Protocol):
         if len(self._out) > MAX_OUT:
             self._let_others()
             return data
+        if not self.session.commands and data.startswith(_TLS_HELLO):
+            self.session.saw("tls_first")  # but it was read, so there is no way back
         begun = bool(self._ahead)
         if begun:
             data = self._ahead + data
@@ -301,13 +325,29 @@ class Connection(asyncio.Protocol):
         return b""
 
     def _wait(self, data: bytes) -> bytes:
-        """Keep what comes before the banner, or while the disk is written to."""
+        """Keep what comes before the banner, or while the disk is written to; not much of it."""
         if self._answered:
             self.session.saw("pregreet")
-        self._ahead += data
-        if len(self._ahead) > MAX_WAITING and self.transport is not None:
-            self.transport.pause_reading()
+        self._hold(data)
+        self._pause_reading()
         return b""
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what can't be understood yet, and count it."""
+        memory = self._door.intake.memory
+        self._ahead += data
+        self._held += len(data)
+        memory.add(len(data))
+        if 0 < memory.limit < memory.held:
+            self.hang_up("busy", 421)
+
+    def _let_go(self) -> bytes:
+        """What was kept, which is not kept longer."""
+        ahead, self._ahead = self._ahead, b""
+        if self._held:
+            self._door.intake.memory.add(-self._held)
+            self._held = 0
+        return ahead
 
     def _let_others(self) -> None:
         """Much was said in one packet: the rest of it waits for its turn, and until the client reads."""
@@ -319,7 +359,7 @@ class Connection(asyncio.Protocol):
 
     def _wait_for_turn(self, data: bytes) -> bytes:
         """Keep what came with commands that were answered."""
-        self._ahead += data
+        self._hold(data)
         return b""
 
     def _turn(self) -> None:
@@ -333,58 +373,33 @@ class Connection(asyncio.Protocol):
         self._take = Connection._lines
         if not self._unheard:
             self.transport.resume_reading()
-        ahead, self._ahead = self._ahead, b""
-        self.data_received(ahead)
+        self.data_received(self._let_go())
         if self._eof and self._take not in _PATIENT and not self._over_at:
             self._close()
 
     # TLS
 
-    def _start_tls(self) -> None:
+    def _start_tls(self, sock: socket.socket | None = None) -> None:
+        """Begin TLS, on the transport or on a socket without one."""
         self._take = Connection._ignore  # what was said in the clear is nobody's word (RFC 3207, 6)
         self._drop_message()
-        self._task = self._loop.create_task(self._secure())
+        if sock is not None:
+            self.transport = None
+        self._task = self._loop.create_task(self._secure(sock or self.transport))
 
-    def _unread(self) -> socket.socket:
-        """The connection without its transport, which would take from it what TLS is to read."""
-        transport = cast(asyncio.Transport, self.transport)
-        sock = transport.get_extra_info("socket")
-        copy = socket.socket(sock.family, socket.SOCK_STREAM, fileno=os.dup(sock.fileno()))
-        transport.set_protocol(asyncio.Protocol())  # its end is not ours
-        transport.abort()
-        self.transport = None
-        return copy
-
-    async def _secure(self, sock: socket.socket | None = None) -> None:
-        """The handshake; after it the session begins anew.
-
-        Args:
-            sock: the connection, where there is no transport yet.
-        """
-        context = cast(ssl.SSLContext, self._door.tls)
+    async def _secure(self, plain: asyncio.Transport | socket.socket | None) -> None:
+        """The handshake; after it the session begins anew."""
         patience = min(HANDSHAKE_TIMEOUT, self._door.stress.policy.timeout)
-        plain, transport = self.transport, None
-        try:
-            if sock is not None:
-                transport, _ = await self._loop.connect_accepted_socket(
-                    asyncio.Protocol, sock, ssl=context, ssl_handshake_timeout=patience
-                )
-                transport.set_protocol(self)
-            elif plain is not None:
-                transport = await self._loop.start_tls(
-                    plain, self, context, server_side=True, ssl_handshake_timeout=patience
-                )
-        except (OSError, RuntimeError, asyncio.CancelledError):
-            pass  # gone, or no TLS of ours (RuntimeError is uvloop's for gone), or aborted
-        finally:
-            self._task = None
+        transport = await shake_hands(self._loop, self, plain, cast(ssl.SSLContext, self._door.tls), patience)
+        self._task = None
         tls = transport.get_extra_info("ssl_object") if transport is not None else None
         if transport is None or tls is None:
             self._door.gate.refuse("tls")
             self.abort()
             self.connection_lost(None)  # nobody else may tell us
-        elif self not in self._door.wires:  # gone meanwhile
+        elif self not in self._door.wires or self._stopping:  # gone meanwhile
             transport.abort()
+            self.connection_lost(None)
         else:
             self.transport = transport
             self._secured(tls)
@@ -448,18 +463,3 @@ def _proxy_header(header: ProxyHeader) -> Callable[[Connection, bytes], bytes]:
 def cut(line: bytes) -> bytes:
     """A line that has not ended; of one that is too long just enough to see that, and its last byte."""
     return line if len(line) <= MAX_LINE + 2 else line[: MAX_LINE + 1] + line[-1:]
-
-
-def _peek(fd: int, family: int) -> bytes:
-    """The first two bytes that wait at a socket, left there; empty when no more files may be open."""
-    with suppress(OSError), closing(socket.socket(family, fileno=os.dup(fd))) as copy:
-        return copy.recv(2, socket.MSG_PEEK)
-    return b""
-
-
-def _address(said: Any) -> tuple[str, int]:
-    """Host and port of a socket address; empty for a UNIX socket."""
-    if type(said) is not tuple:
-        return "", 0
-    host = said[0]
-    return (host[7:] if host.startswith("::ffff:") else host), said[1]

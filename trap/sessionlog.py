@@ -1,4 +1,4 @@
-"""The session log: one JSON line for a session that said something and left no message.
+"""The session log: one JSON line for a session that left no message.
 
 Who guesses passwords, takes us for an open proxy, or looks whether somebody is at home sends no mail that
 could be archived, and is worth knowing. The log is bounded in bytes and in lines a second: what is left out
@@ -22,6 +22,8 @@ FILE_BYTES = 8 << 20
 FILES = 4
 MOST = 50
 """Lines a second."""
+MOST_SILENT = 10
+"""Of them, about clients that said nothing: a scan must not crowd out who guesses passwords."""
 
 
 class _Quiet(RotatingFileHandler):
@@ -48,17 +50,20 @@ class SessionLog:
         self._handler = _Quiet(path, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8")
         self._second = 0
         self._written = 0
+        self._silent = 0
         self._skipped = 0
 
     def record(self, session: "Session") -> None:
         """Write one line about a session that is over. A disk that is full is no reason to stop."""
         now = time.time()
         if int(now) != self._second:
-            self._second, self._written = int(now), 0
-        if self._written >= MOST:
+            self._second, self._written, self._silent = int(now), 0, 0
+        silent = not session.first_command_at
+        if self._written >= MOST or (silent and self._silent >= MOST_SILENT):
             self._skipped += 1
             return
         self._written += 1
+        self._silent += silent
         line = {
             "t": round(now, 3),
             "seconds": round(now - session.connected_at, 3),

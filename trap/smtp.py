@@ -83,7 +83,9 @@ class Wire(Connection):
             reply = method(self, verb, argument.strip())
         else:
             self._junk += 1
-            kept = harmless(text[:64], after_auth=self._tried_auth)
+            # After AUTH, or in what a proxy passes on, it may be a password.
+            doubtful = self._tried_auth or "http" in (session.dialect or {})
+            kept = harmless(text[:64], after_auth=doubtful)
             session.saw_also("unknown_verbs", kept)
             reply = session.refused(self._door.face.unknown_verb(kept), "junk")
         self._out += reply  # not in one line with the call: the method may have said something itself

@@ -126,3 +126,21 @@ def test_a_full_disk_stops_nothing(tmp_path, capsys):
 
     run(test())
     assert capsys.readouterr().err == ""
+
+
+def test_a_scan_does_not_crowd_out_who_says_something(tmp_path, monkeypatch):
+    monkeypatch.setattr(sessionlog.time, "time", lambda: 1000.0)
+    log = SessionLog(tmp_path)
+
+    async def test():
+        async with sink() as inside:
+            inside.door.log = log
+            for _ in range(sessionlog.MOST):
+                await say(inside.port, b"")
+            await say(inside.port, b"HELO bot\r\nQUIT\r\n")
+            await until(lambda: not inside.door.wires)
+
+    run(test())
+    assert len(lines(tmp_path)) == sessionlog.MOST_SILENT + 1
+    assert lines(tmp_path)[-1]["helo"] == "bot"
+    log.close()

@@ -112,15 +112,19 @@ def test_a_line_of_a_message_may_be_as_long_as_a_message(end):
     run(test())
 
 
-def test_tls_without_starttls_is_answered_with_tls(tmp_path):
+@pytest.mark.parametrize("delay", ["0s", "300ms"])
+def test_tls_without_starttls_is_answered_with_tls(tmp_path, delay):
     """To a client that says a TLS hello before anything else it is given, and the banner in it."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     tls = server_context(msgspec.structs.replace(settings(), paths=paths_below(tmp_path)))
 
     async def test() -> None:
-        async with sink(tls=tls) as inside:
+        async with sink(settings(f"smtp: {{banner_delay: {delay}}}"), tls=tls) as inside:
             sock = socket.create_connection(("127.0.0.1", inside.port))
+            if delay != "0s":
+                await until(lambda: inside.door.wires)  # it comes amid the delay
+                await asyncio.sleep(0.05)
             # The hello is sent before the sink has seen the connection: it shares our thread.
             begun, out = ssl.MemoryBIO(), ssl.MemoryBIO()
             talk = context.wrap_bio(begun, out)

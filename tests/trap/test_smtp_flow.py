@@ -12,7 +12,8 @@ import pytest
 from fuzzkit import codes
 from wirekit import HIGH_WATER, Loop, Sessions, Transport, Watched
 
-from trap.connection import MAX_LINE, MAX_OUT, _peek
+from trap.connection import MAX_LINE, MAX_OUT
+from trap.sockets import peek
 
 BEGIN = b"MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\n"
 END = b"x\r\n.\r\n"
@@ -350,9 +351,9 @@ def test_who_is_early_is_greeted_when_no_file_can_be_opened(monkeypatch):
     here, there = socket.socketpair()
     with here, there:
         there.sendall(b"HELO")
-        assert _peek(here.fileno(), here.family) == b"HE"
+        assert peek(here.fileno(), here.family) == b"HE"
         monkeypatch.setattr(os, "dup", dup)
-        assert _peek(here.fileno(), here.family) == b""
+        assert peek(here.fileno(), here.family) == b""
 
 
 # Passwords

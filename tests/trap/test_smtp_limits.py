@@ -211,3 +211,64 @@ def test_under_stress_sessions_that_last_are_held_to_the_limits_of_the_day():
             assert inside.door.gate.refused["timeout"] >= 6
 
     run(test())
+
+
+def test_what_comes_before_a_late_banner_stays_with_the_kernel():
+    async def test() -> None:
+        async with sink(settings("smtp: {banner_delay: 400ms}")) as inside:
+            reader, writer = await asyncio.open_connection("127.0.0.1", inside.port)
+            await until(lambda: inside.door.wires)
+            await asyncio.sleep(0.05)
+            writer.write(b"NOOP\r\n" * 10)
+            await asyncio.sleep(0.05)
+            (wire,) = inside.door.wires
+            assert (wire._ahead, inside.intake.memory.held) == (b"", 0)
+            assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"220")
+            for _ in range(10):
+                assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"250")
+            assert wire.session.dialect["pregreet"] is True
+            writer.close()
+
+    run(test())
+
+
+def test_what_waits_for_who_does_not_read_is_counted_and_let_go():
+    async def test() -> None:
+        async with sink(settings("limits: {commands: 0, junk: 0}")) as inside:
+            _, writer = await asyncio.open_connection("127.0.0.1", inside.port)
+            writer.transport.pause_reading()
+            while inside.intake.memory.held < 1 << 16:
+                writer.write(b"EHLO x\r\n" * 10_000)
+                await asyncio.sleep(0.01)
+            writer.transport.abort()
+            await until(lambda: inside.intake.memory.held == 0)
+
+    run(test())
+
+
+def test_when_memory_is_short_who_makes_others_wait_is_put_out():
+    async def test() -> None:
+        async with sink(settings("limits: {memory: 70kB, commands: 0, junk: 0}")) as inside:
+            _, writer = await asyncio.open_connection("127.0.0.1", inside.port)
+            writer.transport.pause_reading()
+            with suppress(ConnectionError):
+                while not inside.door.gate.refused["busy"]:
+                    writer.write(b"EHLO x\r\n" * 10_000)
+                    await asyncio.sleep(0.01)
+            writer.transport.abort()
+            await until(lambda: not inside.door.wires)
+            assert inside.intake.memory.held == 0
+
+    run(test())
+
+
+def test_a_balancer_says_its_header_in_time():
+    async def test() -> None:
+        async with sink(settings("limits: {deadline: 200ms}"), balancers=["127.0.0.1/32"]) as inside:
+            reader, writer = await asyncio.open_connection("127.0.0.1", inside.port)
+            writer.write(b"PROXY TCP4 1")
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            assert inside.door.gate.refused["proxy"] == 1
+            writer.close()
+
+    run(test())
