@@ -5,16 +5,17 @@ format stands in one place. A line is one write() to a file opened for append: i
 call returns, whatever happens to this process next. Keys: t (seconds since the epoch), e (event),
 id, q (queue), and what the event adds.
 
-The file is rotated by whoever calls `rotate`. Writers take no lock. They share eight bytes of memory
-with all other processes, the turn, which changes before each rotation; who finds after a write that
-it changed writes the line again, to the new file. So a line is always in a file that nobody has
+The file is rotated by whoever calls `rotate`. Writers take no lock. They share eight bytes of a
+file with all other processes, the turn, which changes before each rotation; who finds after a write
+that it changed writes the line again, to the new file. So a line is always in a file that nobody has
 finished, the order of the lines of one job is the order of its events, and a line may come twice,
-as it may when a process dies between an event's line and its deed.
+as it may when a process dies between an event's line and its deed. The turn is read, not mapped into
+memory: a mapping kills its process when somebody truncates the file, and other hosts' file systems
+keep none that is up to date.
 """
 
 import errno
 import fcntl
-import mmap
 import os
 import time
 from collections import Counter
@@ -100,9 +101,7 @@ class MailLog:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         self.path = str(directory / CURRENT)
         self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        os.posix_fallocate(self._lock, 0, _TURN)  # a hole could not be read from memory on a full disk
-        self._turn = mmap.mmap(self._lock, _TURN, prot=mmap.PROT_READ)
-        self._seen = b""
+        self._seen: bytes | None = None
         self._looked = 0.0
         self._fd = -1
         self._torn = False
@@ -165,7 +164,8 @@ class MailLog:
                 return False
             directory = Path(self.path).parent
             number = max([above, *map(sequence, rotated(directory))]) + 1
-            turn = self._count() + 1
+            # Not one that was before, though somebody emptied the lock file.
+            turn = max(self._count() + 1, number)
             # Before the rename: who still sees the old turn after its write has written in time.
             os.pwrite(self._lock, turn.to_bytes(_TURN, "big"), 0)
             os.rename(self.path, f"{self.path}.{number:08d}")
@@ -189,7 +189,6 @@ class MailLog:
             if fd >= 0:
                 os.close(fd)
         self._fd = self._lock = -1
-        self._turn.close()
 
     def _write(self, line: _Line, reason: str = "") -> None:
         try:
@@ -201,7 +200,7 @@ class MailLog:
         said = _NEVER
         while True:
             try:
-                if self._seen != self._turn[:]:
+                if self._seen != self._turn():
                     self._follow(line.t)
                 self._append(data)
             except OSError:
@@ -211,14 +210,21 @@ class MailLog:
                 break
             # RACE: the log was rotated between our look and our write, and perhaps the file was read
             # for the last time. Say it again. (test_a_line_that_met_a_rotation_is_in_the_new_file)
-            if self._seen == self._turn[:]:
+            if (seen := self._seen) == self._turn():
                 break
-            said = int.from_bytes(self._seen, "big")
+            said = int.from_bytes(seen or b"", "big")
         self.counts[line.e, line.q, reason] += 1
+
+    def _turn(self) -> bytes:
+        """The turn; fewer bytes than it has, or none, when the lock file was emptied or can't be read."""
+        try:
+            return os.pread(self._lock, _TURN, 0)
+        except OSError:
+            return b""  # not raised: behind a write, the line that is there would pass for one that is not
 
     def _count(self) -> int:
         """The turn as a number."""
-        return int.from_bytes(self._turn[:], "big")
+        return int.from_bytes(self._turn(), "big")
 
     def _append(self, data: bytes) -> None:
         if self._torn:
@@ -232,7 +238,7 @@ class MailLog:
 
     def _follow(self, now: float) -> None:
         """Open the log, and open it again when it was rotated or removed under us."""
-        self._seen = b""  # whatever fails here is tried again
+        self._seen = None  # whatever fails here is tried again
         fcntl.flock(self._lock, fcntl.LOCK_SH)
         try:
             if not self._is_open():
@@ -241,7 +247,7 @@ class MailLog:
                     self._fd = -1
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
                 self._fd = os.open(self.path, flags, 0o640)
-            self._seen, self._looked = self._turn[:], now
+            self._seen, self._looked = self._turn(), now
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 

@@ -256,6 +256,56 @@ def test_a_rotation_that_dies_halfway_is_none(log, tmp_path):
     assert log.rotate(0) is True
 
 
+@pytest.mark.parametrize("left", [b"", b"\0\0\0", b"another file's words"])
+def test_whatever_becomes_of_the_lock_file_lines_are_written_and_rotations_noticed(tmp_path, left):
+    """Somebody empties every file of the log, or copies another over it, while the trap runs."""
+
+    def go_on() -> None:
+        log, other = MailLog(tmp_path), MailLog(tmp_path)
+        log.shed(ID, "a", "1")
+        (tmp_path / "lock").write_bytes(left)
+        log.shed(ID, "a", "2")
+        for number in range(3, 7):
+            assert other.rotate(0) is True
+            log.shed(ID, "a", str(number))
+
+    assert in_child(go_on) == 0
+    assert [[event.reason for event in events(path)] for path in rotated(tmp_path)] == [
+        ["1", "2"],
+        *[["3"], ["4"], ["5"]],
+    ]
+
+
+def test_a_turn_is_never_one_that_was_before(log, tmp_path, monkeypatch):
+    """The lock file is emptied and the log rotated between a line's write and the look at the turn."""
+    other = MailLog(tmp_path)
+    for number in range(3):
+        log.shed(ID, "a", str(number))
+        assert other.rotate(0) is True
+    real = log._append
+
+    def append(data: bytes) -> None:
+        monkeypatch.setattr(log, "_append", real)
+        real(data)
+        (tmp_path / "lock").write_bytes(b"")
+        for _ in range(3):
+            assert other.rotate(0) is True
+            other.shed(ID, "a", "x")
+
+    monkeypatch.setattr(log, "_append", append)
+    log.shed(ID, "a", "3")
+    assert [event.reason for event in events(tmp_path / CURRENT)] == ["x", "3"]
+
+
+def test_a_turn_that_cannot_be_read_makes_no_line_come_to_nothing(log, tmp_path):
+    """The line is in the file: an error would make its writer undo what it tells."""
+    log.shed(ID, "a", "1")
+    with faulty(2, fail_with(errno.EIO), frozenset({"pread"})):
+        log.shed(ID, "a", "2")
+    log.shed(ID, "a", "3")
+    assert list(dict.fromkeys(line["reason"] for line in lines(tmp_path))) == ["1", "2", "3"]
+
+
 def test_a_writer_follows_the_log(log, tmp_path):
     """Another process rotates it: the next line is where people look."""
     log.shed(ID, "a", "1")
