@@ -19,6 +19,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,6 +88,16 @@ class Secret:
         return "AES", "", 256
 
 
+class _Task(NamedTuple):
+    """A handshake that goes on."""
+
+    loop: "Loop"
+    handshake: Any
+
+    def cancel(self) -> None:
+        self.loop.cancel(self.handshake)
+
+
 class Loop:
     """An event loop as far as a connection needs one."""
 
@@ -105,10 +116,10 @@ class Loop:
     def call_soon(self, call: Callable[[], None]) -> None:
         self.soon.append(call)
 
-    def create_task(self, task: Coroutine[Any, Any, None]) -> object:
-        waits = task.send(None)
-        self.handshakes.append((task, waits))  # type: ignore[arg-type]
-        return object()
+    def create_task(self, task: Coroutine[Any, Any, None]) -> "_Task":
+        handshake = (task, task.send(None))
+        self.handshakes.append(handshake)  # type: ignore[arg-type]
+        return _Task(self, handshake)
 
     async def start_tls(self, *_: Any, **__: Any) -> Any:
         return await _Handshake()
@@ -119,6 +130,12 @@ class Loop:
         self.due = [(at, call) for at, call in self.due if at > self.now]
         for call in due:
             call()
+
+    def cancel(self, handshake: Any) -> None:
+        if handshake in self.handshakes:
+            self.handshakes.remove(handshake)
+            with suppress(StopIteration):
+                handshake[0].throw(asyncio.CancelledError())
 
     def shake(self, transport: "Transport | None") -> None:
         """All handshakes end, well if there is a transport."""
