@@ -16,6 +16,7 @@ keep none that is up to date.
 
 import errno
 import fcntl
+import logging
 import os
 import time
 from collections import Counter
@@ -34,8 +35,12 @@ _LOOK_EVERY = 0.1
 _TURN = 8
 """Bytes of the turn, in the lock file."""
 _NEVER = -2
+_COMPLAIN_EVERY = 10
+"""Rotations in a row that came to nothing until the operator is told, and told again."""
 _TORN = b"#\n"
 """Ends a half line: what was refused must not be read as an event because only its newline is missing."""
+
+_log = logging.getLogger("spamtrap.maillog")
 
 _encode = msgspec.json.Encoder(enc_hook=lambda thing: printable(str(thing))).encode
 
@@ -105,6 +110,7 @@ class MailLog:
         self._looked = 0.0
         self._fd = -1
         self._torn = False
+        self._in_vain = 0
         self.counts: Counter[tuple[str, str, str]] = Counter()
 
     def accepted(self, job_id: str, queue: str, envelope: Envelope, size: int) -> None:
@@ -157,11 +163,11 @@ class MailLog:
 
         The finished one gets a number higher than `above` and than every one there is.
         """
-        if not self._alone():
+        if not self._is_over(limit) or not self._alone():
             return False
         try:
-            if not os.path.exists(self.path) or os.path.getsize(self.path) <= limit:
-                return False
+            if not self._is_over(limit):
+                return False  # somebody else was faster
             directory = Path(self.path).parent
             number = max([above, *map(sequence, rotated(directory))]) + 1
             # Not one that was before, though somebody emptied the lock file.
@@ -173,14 +179,25 @@ class MailLog:
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
+    def _is_over(self, limit: int) -> bool:
+        try:
+            return os.path.getsize(self.path) > limit
+        except FileNotFoundError:
+            return False
+
     def _alone(self) -> bool:
         """Take the lock for ourselves, in a moment when nobody opens the log; False when there was none."""
         for _ in range(100):
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._in_vain = 0
                 return True
             except BlockingIOError:
                 time.sleep(0.001)
+        self._in_vain += 1
+        if self._in_vain % _COMPLAIN_EVERY == 0:  # a process was stopped as it opened the log, and holds it
+            lock = f"{os.path.dirname(self.path)}/lock"
+            _log.warning("not rotated for the %d. time: somebody holds %s (see lslocks)", self._in_vain, lock)
         return False
 
     def close(self) -> None:

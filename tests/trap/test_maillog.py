@@ -198,6 +198,23 @@ def test_while_somebody_opens_the_log_nothing_is_rotated(log, tmp_path):
     assert log.rotate(0) is True
 
 
+def test_the_operator_is_told_when_nothing_is_rotated_for_long(log, tmp_path, caplog, monkeypatch):
+    """A process that was stopped as it opened the log stops all rotation."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    log.shed(ID, "a", "1")
+    with open(tmp_path / "lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        for _ in range(19):
+            log.rotate(10_000)
+        assert not caplog.records, "there is nothing to rotate yet"
+        for _ in range(19):
+            assert log.rotate(0) is False
+    assert log.rotate(0) is True
+    (record,) = caplog.records
+    assert "not rotated for the 10. time" in record.getMessage()
+    assert str(tmp_path / "lock") in record.getMessage()
+
+
 def test_a_line_that_met_a_rotation_is_in_the_new_file(log, tmp_path, monkeypatch):
     """The old file may have been read for the last time, so the line comes again where it will be read."""
     log.shed(ID, "a", "1")
