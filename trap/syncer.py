@@ -1,16 +1,20 @@
 """Puts with fsync, in a thread: while one group waits for the disk, the next gathers."""
 
 import asyncio
-from collections.abc import Callable
+import errno
+import logging
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 
 from trap.queue import Spool
 from trap.writer import Item, Results
 
 _MOST = 64
 """Messages in one group at most, so that the first does not wait for ever for the last."""
+
+log = logging.getLogger("trap.sink")
 
 Done = Callable[[Results], None]
 
@@ -50,6 +54,12 @@ class Syncer:
         self._busy = False
         if self._waiting:
             self._begin()
-        results = iter(future.result())
+        try:
+            results: Iterator[str | OSError] = iter(future.result())
+        except Exception as error:
+            # Broad: whatever it was, every client hears an answer. Those whose mail was stored all the
+            # same send it twice.
+            log.exception("a group of %d messages is answered 452", len(group))
+            results = repeat(OSError(errno.EIO, f"not stored: {error!r}"))
         for items, done in group:
             done(list(islice(results, len(items))))

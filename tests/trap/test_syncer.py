@@ -9,6 +9,7 @@ from intakekit import MESSAGE, balanced, draft_of, envelope, opened, trap_below
 
 from trap import fsio
 from trap.intake import Stored
+from trap.queue import Spool
 
 pytestmark = pytest.mark.usefixtures("files_are_closed")
 
@@ -56,3 +57,30 @@ def test_with_fsync_what_fails_is_452(tmp_path, monkeypatch, call):
     intake.close()
     assert results == [{"first": None}]
     assert balanced(config, spool).accepted == 0
+
+
+def test_whatever_goes_wrong_in_the_thread_everybody_is_answered(tmp_path, monkeypatch, caplog):
+    """What is no trouble of the disk's must not leave a group of sessions without a word."""
+    config = trap_below(tmp_path, "fsync: true")
+    intake, spool = opened(config)
+    results: list[Stored] = []
+
+    async def test() -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr(Spool, "put_all", mock.Mock(side_effect=RuntimeError("no such thing")))
+            intake.store([("first", envelope()), ("other", envelope())], [MESSAGE], results.append)
+            intake.store([("first", envelope())], [MESSAGE], results.append)
+            async with asyncio.timeout(30):
+                while len(results) < 2:  # noqa: ASYNC110 - it is told from the loop
+                    await asyncio.sleep(0.001)
+        intake.store([("first", envelope())], [MESSAGE], results.append)
+        async with asyncio.timeout(30):
+            while len(results) < 3:  # noqa: ASYNC110 - it is told from the loop
+                await asyncio.sleep(0.001)
+
+    asyncio.run(test())
+    intake.close()
+    assert results[:2] == [{"first": None, "other": None}, {"first": None}]
+    assert spool["first"].ids() == {results[2]["first"]}
+    assert "no such thing" in caplog.text
+    assert balanced(config, spool).accepted == 1
