@@ -299,12 +299,12 @@ class Connection(asyncio.Protocol):
         if len(self._out) > MAX_OUT:
             self._let_others()
             return data
-        if not self.session.commands and data.startswith(_TLS_HELLO):
-            self.session.saw("tls_first")  # but it was read, so there is no way back
         begun = bool(self._ahead)
         if begun:
             data = self._ahead + data
             self._ahead = b""
+        if not self.session.commands and data.startswith(_TLS_HELLO):
+            self.session.saw("tls_first")  # but it was read, so there is no way back
         start, length = 0, len(data)
         while (end := data.find(b"\n", start)) >= 0:
             line = data[start:end]
