@@ -30,6 +30,8 @@ MOST_REASONS = 500
 ARCHIVED = "archived"
 ECHO = 60.0
 """Seconds for which a job that has ended is kept, because a crash may make one of its lines come again."""
+LATE = 86400.0
+"""Seconds for which a sink may be stalled between a job's place in its queue and its line."""
 _ENDS = frozenset({"done", "dropped", "shed", "purged"})
 _NO_LINES = frozenset({b"\n", b"#\n"})
 """What stands between two lines when the disk was full at the beginning of one."""
@@ -125,6 +127,8 @@ class Way(msgspec.Struct, gc=False):
     archived: bool = False
     last: float = 0.0
     """Time of its last event."""
+    accepted: bool = True
+    """Whether the line that says so was read."""
 
 
 class Totals(msgspec.Struct):
@@ -139,6 +143,8 @@ class Totals(msgspec.Struct):
     branches: dict[str, dict[str, int]] = {}
     """The same for each branch."""
     open: dict[str, Way] = {}
+    unsaid: set[str] = set()
+    """Jobs that are not in `open`, had events, and whose acceptance was not read, for a day (LATE)."""
 
 
 class Ledger:
@@ -186,18 +192,13 @@ class Ledger:
 
     def apply(self, event: Event) -> None:
         """Take in one event."""
-        way = self.ways.get(event.id)
+        way = self.ways.get(event.id) or self._begin(event)
         if way is None:
-            if event.e != "accepted" and id_time(event.id) < self.totals.horizon:
-                return  # the echo of a crash, about a job that is settled
-            # An event of a job that we never saw accepted: its sink died between rename and log,
-            # and never said 250. The job is real all the same.
-            way = self.ways[event.id] = Way()
-            if event.e == "accepted":
-                way.tokens[event.q] = ""
+            return
         way.last = max(way.last, event.t)
         self.latest = max(self.latest, event.t)
         if event.e == "accepted":
+            way.accepted = True
             return
         # A job that has an event here is here: what this queue promised to others before came to
         # nothing, or in part, because of a crash or a full spool between the word and the deed.
@@ -222,6 +223,28 @@ class Ledger:
                 )  # what it passes on to a queue beside the pipeline is done here
             way.archived |= event.e == ARCHIVED
 
+    def _begin(self, event: Event) -> Way | None:
+        """The way of a job that is not open, beginning with this event; None: the event tells nothing new.
+
+        A job is in its queue before its "accepted" is in the log. When the sink was stalled between the
+        two, workers may have ended the job, and its end may be settled. So a late "accepted" opens no way
+        for a job that had events before: `Totals.unsaid` remembers those whose acceptance was not read.
+        """
+        accepted = event.e == "accepted"
+        if id_time(event.id) < self.totals.horizon:
+            if not accepted:
+                # The echo of a crash, about a job that is settled; or its sink is stalled still.
+                self.totals.unsaid.add(event.id)
+                return None
+            if event.id in self.totals.unsaid:
+                return None
+        # The first event need not be "accepted": a sink that died between rename and log never said
+        # 250, and the job is real all the same.
+        way = self.ways[event.id] = Way(accepted=accepted)
+        if accepted:
+            way.tokens[event.q] = ""
+        return way
+
     def in_branch(self, place: str) -> bool:
         """Whether a queue, or what was put aside from it, belongs to a branch."""
         return place.removeprefix(f"{BAD}/") in self.branches
@@ -239,10 +262,13 @@ class Ledger:
         ripe = [job_id for job_id, way in self.ways.items() if not way.tokens and way.last < horizon]
         for job_id in ripe:
             way = self.ways.pop(job_id)
+            if not way.accepted:
+                self.totals.unsaid.add(job_id)
             count(self.totals.trunk, self.trunk_end(way))
             for queue, end in way.ends.items():
                 if queue in self.branches:
                     count(self.totals.branches.setdefault(queue, {}), ended(*end))
+        self.totals.unsaid = {each for each in self.totals.unsaid if id_time(each) > horizon - LATE}
 
 
 def read_totals(directory: Path) -> Totals:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trap.audit import Account, tally
 from trap.config import Config, paths_below
 from trap.job import new_id
-from trap.ledger import ECHO, SETTLED, Event, Ledger, events, settle
+from trap.ledger import ECHO, LATE, SETTLED, Event, Ledger, events, settle
 from trap.maillog import CURRENT, MailLog, rotated
 from trap.queue import Spool
 
@@ -269,6 +269,42 @@ def test_a_late_line_finds_a_job_that_ended_in_the_file_before(tmp_path):
     whole, settled, _ = accounts(tmp_path, lines, [1, 1, 1], 0)
     assert settled == whole
     assert (settled.accepted, settled.in_flight) == (1, 0)
+
+
+@pytest.mark.parametrize("dropped", [0, 250])
+def test_the_line_of_a_sink_that_was_stalled_opens_nothing_anew(tmp_path, dropped):
+    """It stood still between a job's place and its line, while the job was ended and all that settled."""
+    other = [line(at * 100, "accepted", new_id(START + at * 100), "first") for at in range(1, 5)]
+    end = line(dropped, "dropped", A, "first", reason="x")
+    lines = sorted([end, *other], key=lambda each: each["t"])
+    lines += [line(500, "accepted", A, "first"), line(501, "accepted", new_id(START + 501), "first")]
+    cuts = [lines.index(each) for each in other[1:]]
+    _, settled, _ = accounts(tmp_path, lines, [*cuts, len(lines) - 1], 0)
+    # An end that comes alone, when all of its time is settled, may be an echo: then neither is counted.
+    counted = dropped == 0
+    assert settled.dropped == ({"x": 1} if counted else {})
+    assert (settled.accepted, settled.in_flight, settled.missing) == (5 + counted, 5, [])
+
+
+def test_the_line_of_a_sink_that_was_stalled_opens_the_way_of_a_job_that_waits(tmp_path):
+    """Nobody had touched the job: it is accepted at last, and goes its way."""
+    other = [line(at * 100, "accepted", new_id(START + at * 100), "first") for at in range(1, 5)]
+    lines = [*other, line(500, "accepted", A, "first"), line(501, "dropped", A, "first", reason="x")]
+    _, settled, _ = accounts(tmp_path, lines, [1, 2, 3, 4, 5], 0)
+    assert (settled.accepted, settled.dropped, settled.in_flight) == (5, {"x": 1}, 4)
+
+
+def test_whose_acceptance_was_not_read_is_remembered_for_a_day(tmp_path):
+    lines = [line(0, "dropped", A, "first", reason="x")]
+    lines += [line(at, "accepted", new_id(START + at), "first") for at in (1000, 2000, 3000)]
+    accounts(tmp_path, lines, [1, 2, 3], 0)
+    totals = tmp_path / "settled" / "state" / "maillog" / SETTLED
+    assert json.loads(totals.read_text())["unsaid"] == [A]
+    config, spool = below(tmp_path / "settled")
+    for day in (1, 2, 3):
+        write(config.paths.maillog, [line(day * LATE + 100, "accepted", new_id(), "first")])
+        settle(spool.log, config.paths.maillog, BRANCHES, 0, 0)
+    assert json.loads(totals.read_text())["unsaid"] == []
 
 
 def test_old_files_may_be_removed_by_hand(tmp_path):
