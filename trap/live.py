@@ -73,23 +73,32 @@ class Board:
     """
 
     def __init__(self, config: Config) -> None:
-        parent = _parent(config)
-        fsio.make_directory(parent)
-        for left in fsio.Lease.orphaned(parent):
+        self._parent = _parent(config)
+        fsio.make_directory(self._parent)
+        for left in fsio.Lease.orphaned(self._parent):
             _remove(left)
-        self._lease = fsio.Lease.take(parent)
+        self._lease = fsio.Lease.take(self._parent)
 
     def publish(self, live: Live) -> None:
         """Replace what was told before. Readers see the one or the other, never a half.
 
-        That the disk is full or the directory gone is no reason to stop: the last that was told grows
-        old, and its age is shown.
+        That the disk is full is no reason to stop: the last that was told grows old, and its age is
+        shown. A directory that somebody removed is made again.
         """
-        new = f"{self._lease.path}/{_NEW}"
         with suppress(OSError):
-            fsio.unlink(new)  # left by a rename that failed
-            fsio.write(new, [msgspec.json.encode(live)])
-            fsio.rename(new, f"{self._lease.path}/{TOLD}")
+            try:
+                self._replace(live)
+            except FileNotFoundError:
+                fsio.make_directory(self._parent)
+                gone, self._lease = self._lease, fsio.Lease.take(self._parent)
+                gone.release()
+                self._replace(live)
+
+    def _replace(self, live: Live) -> None:
+        new = f"{self._lease.path}/{_NEW}"
+        fsio.unlink(new)  # left by a rename that failed
+        fsio.write(new, [msgspec.json.encode(live)])
+        fsio.rename(new, f"{self._lease.path}/{TOLD}")
 
     def close(self) -> None:
         """Take it away: this process is not there any more."""
@@ -109,6 +118,8 @@ def _remove(lease: fsio.Lease) -> None:
 def read(config: Config) -> list[Live]:
     """What the sink processes that are alive told last, the oldest process first.
 
+    What one of another version tells, as during an upgrade, is passed over if it makes no sense here.
+
     Raises:
         OSError: it can't be read, other than because a process has just gone.
     """
@@ -118,7 +129,7 @@ def read(config: Config) -> list[Live]:
         for name in fsio.names(parent):
             # RACE: the process may end between the two; then there is nothing to read. (test_gone_while_read)
             if fsio.Lease.owned(f"{parent}/{name}"):
-                with suppress(FileNotFoundError):
+                with suppress(FileNotFoundError, msgspec.DecodeError):
                     found.append(_decode(fsio.read(f"{parent}/{name}/{TOLD}")))
     return sorted(found, key=_age)
 

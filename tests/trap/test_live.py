@@ -1,6 +1,7 @@
 """What the sinks tell of themselves: read whole, only from the living, and as one."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,31 @@ def test_a_full_disk_only_makes_the_last_word_old(config, monkeypatch):
     board.publish(Live(pid=7, connections=3))
     assert [one.connections for one in read(config)] == [3]
     board.close()
+
+
+def test_a_living_sink_is_shown_again_when_its_directory_was_removed(config):
+    boards = [Board(config), Board(config)]
+    before = len(os.listdir("/proc/self/fd"))
+    for connections in (1, 2):
+        shutil.rmtree(config.paths.state / "sinks")
+        for board in boards:
+            board.publish(Live(connections=connections))
+        assert [one.connections for one in read(config)] == [connections] * 2
+    assert len(os.listdir("/proc/self/fd")) == before
+    for board in boards:
+        board.close()
+    assert places(config) == []
+
+
+@pytest.mark.parametrize("words", [b'{"connections": "many"}', b'{"pid": 7', b"", b"\x81"])
+def test_what_another_version_tells_is_passed_over(config, words):
+    boards = [Board(config), Board(config)]
+    for board in boards:
+        board.publish(Live(connections=1))
+    Path(boards[0]._lease.path, live.TOLD).write_bytes(words)
+    assert [one.connections for one in read(config)] == [1]
+    for board in boards:
+        board.close()
 
 
 def test_several_are_shown_as_one():
