@@ -247,7 +247,8 @@ class _Shedder:
                 if not self._names:
                     break
                 if not self._consumer.alive:
-                    self._consumer = self._take()
+                    gone, self._consumer = self._consumer, self._take()
+                    gone.close()
                 end = time.monotonic() + _LONGEST
             if time.monotonic() > end:
                 self._names.clear()  # most of them have gone to workers: look anew next time

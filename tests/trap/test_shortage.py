@@ -208,12 +208,15 @@ def test_an_emptied_spool_is_shed_from_again(tmp_path):
     """Its directories were removed and made again, and the sink's own was among them."""
     config = trap_below(tmp_path, "when_full: shed")
     intake, spool = opened(config)
+    store(intake, [MESSAGE])
+    descriptors = len(os.listdir("/proc/self/fd"))
     subprocess.run(["rm", "-rf", *map(str, spool.root.iterdir())], check=True)
     for _ in range(10):
         store(intake, [MESSAGE])
     with space_of({"bytes": 0, "inodes": 0}):
         assert store(intake, [MESSAGE])["first"]
     assert spool["first"].stats().waiting < 11
+    assert len(os.listdir("/proc/self/fd")) == descriptors
     intake.close()
 
 
