@@ -214,9 +214,11 @@ class Writer:
         try:
             return act(*args, **keywords)
         except FileNotFoundError:
-            self.close()
             fsio.make_directory(self._tmp)
             self.make()
+            # A place that is there is kept: drafts may lie in it, and without its lease they are swept.
+            if not fsio.Lease.owned(self._lease.path):
+                self.close()
             return act(*args, **keywords)
 
     def close(self) -> None:

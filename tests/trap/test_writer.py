@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 import pytest
 from faultkit import fail_with, faulty
@@ -39,6 +40,28 @@ def test_a_group_is_stored_one_by_one(spool, kind):
     assert spool["first"].ids() == set()
     assert spool["second"].consumer().claim().job().message == b"hello"
     assert [path for path in (spool.root / "tmp").rglob("*") if path.is_file()] == []
+
+
+def test_a_queue_that_is_made_again_costs_no_draft(spool):
+    """Somebody removed a queue's directory while large messages were on their way in."""
+    drafts = [spool.draft() for _ in range(2)]
+    for draft in drafts:
+        draft.write([b"hello"])
+    shutil.rmtree(spool.root / "first")
+    spool.put("first", Envelope(), b"small")
+    spool.recover()
+    for draft in drafts:
+        spool.put("first", Envelope(), draft)
+    assert len(spool["first"].ids()) == 3
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_spool_that_was_removed_is_made_again(spool, used):
+    if used:
+        spool.put("first", Envelope(), b"lost")
+    shutil.rmtree(spool.root)
+    spool.put("first", Envelope(), b"kept")
+    assert spool["first"].consumer().claim().job().message == b"kept"
 
 
 def test_a_draft_whose_name_is_taken_from_it_is_an_error(spool):
