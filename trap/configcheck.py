@@ -17,6 +17,8 @@ from trap.job import MAX_SIZE
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 RESERVED = frozenset({"tmp", "bad"})
 MAX_WORKERS = 256
+MAX_PROCESSES = 64
+MAX_DEADLINE = 7 * 86400
 _CRON_FIELDS = 5
 _LEVEL_COUNTS = ("commands", "errors", "junk")
 _COUNTS = ("connections", "per_address", "per_network", "connection_rate", "message_rate", *_LEVEL_COUNTS)
@@ -93,6 +95,8 @@ def _stage(config: Config, name: str, stage: Stage) -> Mistakes:
             yield (*where, key), f"should be {least} or more"
     if stage.workers > MAX_WORKERS:
         yield (*where, "workers"), f"should be {MAX_WORKERS} or fewer"
+    if stage.deadline > MAX_DEADLINE:
+        yield (*where, "deadline"), "should be 7d or less"
 
 
 def _turning_back(config: Config) -> Mistakes:
@@ -190,6 +194,8 @@ def _numbers(config: Config) -> Mistakes:
     for where, number, least in bounds:
         if number < least:
             yield where, f"should be {least:g} or more"
+    if config.smtp.processes > MAX_PROCESSES:
+        yield ("smtp", "processes"), f"should be {MAX_PROCESSES} or fewer"
     if config.smtp.max_size > MAX_SIZE:
         yield ("smtp", "max_size"), "should be less than 4GB"
 

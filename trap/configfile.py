@@ -1,6 +1,7 @@
 """Reads the configuration file: every mistake is one line with file, line and what would be right."""
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -21,8 +22,14 @@ _OWN_TYPES: dict[type, tuple[type, ...]] = {
 """Types that are written in ways of their own, and what YAML may give for them."""
 
 
+_UNHEARD_OF = "is more than any machine has"
+
+
 class ConfigError(Exception):
-    """A mistake in the configuration, told in one line."""
+    """A mistake in the configuration, told in one line, whatever the names and values in it hold."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
 
 
 def decode_own(kind: type, value: Any) -> Any:
@@ -31,10 +38,12 @@ def decode_own(kind: type, value: Any) -> Any:
         raise NotImplementedError
     if isinstance(value, bool) or not isinstance(value, _OWN_TYPES[kind]):
         raise ValueError(f"expected a {kind.__name__.lower()}, got {value!r}")
+    if kind is Path and "\0" in str(value):
+        raise ValueError("can't be the name of a file: there is a zero byte in it")
     try:
         return kind(value)
     except OverflowError:
-        raise ValueError("is more than any machine has") from None
+        raise ValueError(_UNHEARD_OF) from None
 
 
 class Source:
@@ -90,9 +99,12 @@ class Source:
         if isinstance(node, yaml.SequenceNode):
             return [self._plain(item, (*where, at)) for at, item in enumerate(node.value)]
         try:
-            return yaml.SafeLoader("").construct_object(node, deep=True)
+            value = yaml.SafeLoader("").construct_object(node, deep=True)
         except ValueError as error:
             raise self.error(where, f"not YAML: {error}") from None
+        if isinstance(value, int) and abs(value) > sys.maxsize:
+            raise self.error(where, _UNHEARD_OF)
+        return value
 
 
 class _Binder:

@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 
 import msgspec
 
@@ -31,7 +32,7 @@ class Size(int):
     """A number of bytes, written as a number or like "500kB", "30MB", "2GB" (powers of 1024)."""
 
     def __new__(cls, value: str | int) -> "Size":
-        """Raise ValueError when `value` can't be read as a size."""
+        """Raise ValueError when `value` can't be read as a size, OverflowError when it is too much."""
         if isinstance(value, str):
             match = _SIZE.fullmatch(value.strip())
             if not match:
@@ -39,6 +40,8 @@ class Size(int):
             value = int(float(match[1]) * 1024 ** _POWER[match[2].lower()])
         if value < 0:
             raise ValueError(f"{value!r} is not a size: it should be 0 or more")
+        if value > sys.maxsize:
+            raise OverflowError("more bytes than any machine has")
         return super().__new__(cls, value)
 
 

@@ -39,6 +39,33 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path):
         load(tmp_path / "latin.yaml")
 
 
+def test_a_file_with_a_name_of_two_lines_is_one_line(tmp_path):
+    (tmp_path / "two\nlines.yaml").write_text("x: 1\n")
+    for name in ("two\nlines.yaml", "nowhere\n.yaml"):
+        with pytest.raises(ConfigError) as raised:
+            load(tmp_path / name)
+        assert "\n" not in str(raised.value)
+
+
+HUGE = st.integers(min_value=1 << 63) | st.just(1 << 20_000)  # the latter can't even be written in digits
+
+
+@given(
+    number=HUGE,
+    setting=st.sampled_from(
+        [
+            (part, key)
+            for part in ("smtp", "limits", "spool", "reaper", "maillog")
+            for key in getattr(Config(), part).__struct_fields__
+        ]
+    ),
+)
+def test_no_number_is_beyond_what_a_machine_counts_to(number, setting):
+    part, key = setting
+    with pytest.raises(ConfigError, match=f"^x:1: {part}.{key}: is more than any machine has$"):
+        parse(f"{part}: {{{key}: {number:#x}}}", "x")
+
+
 @given(st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: raw.decode("latin-1")))
 def test_whatever_the_text_it_is_read_or_told_in_one_line(text):
     try:
