@@ -13,6 +13,7 @@ COMMANDS = {
     "work": "trap.cli.run:work",
     "reap": "trap.cli.run:reap",
     "status": "trap.cli.look:status",
+    "metrics": "trap.cli.metrics:metrics",
     "audit": "trap.cli.look:audit",
     "doctor": "trap.cli.doctor:doctor",
     "queue": "trap.cli.queue:queue",
