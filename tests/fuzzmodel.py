@@ -222,8 +222,8 @@ class Model:
         self._end(message)
         return rest
 
-    def _end(self, message: bytes) -> None:
-        each = len(self.rcpts) if self.limits.lmtp else 1
+    def _end(self, message: bytes, *, last: bool = True) -> None:
+        each = len(self.rcpts) if self.limits.lmtp and last else 1
         if len(message) > self.limits.size:
             # One refusal, said to each.
             self.refusals += 1
@@ -258,7 +258,7 @@ class Model:
             return rest
         self.chunks = (self.chunks or b"") + chunk
         if said[2] or len(self.chunks) > self.limits.size:
-            self._end(self.chunks)
+            self._end(self.chunks, last=bool(said[2]))
         else:
             self.codes.append("250")
         return rest
