@@ -37,6 +37,7 @@ SHINGLE = 3
 SKETCH = 64
 BANDS = 16
 ROWS = 3
+BINS = BANDS * ROWS
 MAX_WORDS = 4096
 """Words of a message that are looked at."""
 FEW_WORDS = 10
@@ -44,22 +45,28 @@ FEW_WORDS = 10
 
 _MAX_SUBJECT = 1000
 _BITS = 0xFFFFFFFF
-_ROTATION = 0x9E3779B1
+_BITS_64 = 0xFFFFFFFFFFFFFFFF
+_ROTATION = 0xC2B2AE35
+_FACTORS = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
+"""Odd, and nothing else about them: the upper bits of a sum of products hash what was multiplied."""
 # Drawn as nothing, and put between letters to break words: soft hyphen, zero-width and bidi marks, fillers.
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e"
                         "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff]+")  # fmt: skip
-_MARKS = ("@", "://", "www.")
-"""What every link and address holds: where none is, none need be looked for."""
-# The look-behind keeps it linear: an address is looked for only where a token begins.
-_VARIABLE = re.compile(r"(?:https?://|www\.)\S+|(?<![\w.+-])[\w.+-]++@\S+")
-"""Links and addresses: what senders make different in each copy, like long tokens and numbers."""
+# Links and addresses are made different in each copy, as numbers and long tokens are. What is looked for
+# first is quickly found; the look-behind keeps it linear: an address is looked for only where a token begins.
+_LINKS = {"://": re.compile(r"https?://\S+"), "www.": re.compile(r"www\.\S+")}
+_ADDRESS = re.compile(r"(?<![\w.+-])[\w.+-]++@\S+")
 _HOST = re.compile(r"https?://([a-z0-9.-]{1,80})")
-_NO_LETTERS = {number: " " for number in range(128) if not chr(number).isalpha()}
+_ASCII = bytes(range(128))
+_NO_LETTERS = bytes(number if number > 127 or chr(number).isalpha() else 32 for number in range(256))
+_MAX_WORD = 20
 _LONG = re.compile(r"[a-z]{21,}")
 # Scripts without spaces give one word a character; a longer run of letters is cut.
-_WORD = re.compile(
-    "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\\W\\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{1,20}"
-)
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_WORD = re.compile(f"[{_UNSPACED}]|[^\\W\\d_{_UNSPACED}]{{1,{_MAX_WORD}}}")
+_SPACED = re.compile(f"[^\\W\\d_{_UNSPACED}]")
+_MAX_KINDS = 32
+"""Kinds of marks taken out of a text one after the other, which is faster than to look for all at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +88,15 @@ def fingerprint(message: bytes) -> Fingerprint:
     """Fingerprint a message (header and body, RFC 5322). Never raises; work is bounded."""
     readable = plaintext.read(message)
     found = words(readable.text)
-    features = shingles(found)
+    said, others = [" ".join(found)], []
     if len(found) < FEW_WORDS:
-        subject = words(_subject(message))
-        hosts = sorted(set(_HOST.findall(readable.markup.lower())))[:FEW_WORDS]
-        others = [*hosts, *map(bytes.hex, readable.others)]
-        features = shingles(found + subject) + [other.encode() for other in others]
-        found += ["", *subject, *hosts]
-    hashes = _hashes(features)
-    exact = _number(" ".join(found).encode() + b"".join(readable.others))
+        others = sorted(set(_HOST.findall(readable.markup.lower())))[:FEW_WORDS]
+        others += map(bytes.hex, readable.others)
+        said.append(" ".join(words(_subject(message))))
+    coded = [each.encode("utf-8", "surrogatepass") for each in said + others]
+    run = b" ".join(coded[: len(said)]).split()
+    hashes = _hashes(shingles(run) + list(map(crc32, coded[len(said) :])))
+    exact = _number(b"\n".join([*coded, *readable.others]))
     return Fingerprint(exact, array("I", hashes[:SKETCH]).tobytes(), _bands(hashes))
 
 
@@ -105,36 +112,60 @@ def similarity(one: bytes, other: bytes) -> float:
 def words(text: str) -> list[str]:
     """The words of a text as they count: lower case, compatibility forms folded, what varies left out."""
     text = text.lower()
+    kinds = _foreign(text)
+    if any(map(_INVISIBLE.match, kinds)):
+        text = _INVISIBLE.sub("", text)
+    text = _without_links(text)
+    marks = [kind for kind in kinds if not _SPACED.match(kind)]
+    if len(marks) > _MAX_KINDS or any(map(_WORD.match, marks)):
+        found = _cut(text)
+    else:
+        for mark in marks:
+            text = text.replace(mark, " ")
+        coded = text.encode("utf-8", "surrogatepass").translate(_NO_LETTERS)
+        found = coded.decode("utf-8", "surrogatepass").split()
+        if found and len(max(found, key=len)) > _MAX_WORD:
+            found = _cut(" ".join(found))
+    return _folded(found[:MAX_WORDS]) if kinds else found[:MAX_WORDS]
+
+
+def _foreign(text: str) -> set[str]:
+    """The characters of a text that are not ASCII."""
     if text.isascii():
-        found = _without_links(text).translate(_NO_LETTERS).split()
-        return [word for word in found if len(word) <= 20][:MAX_WORDS]
-    text = _LONG.sub(" ", _without_links(_INVISIBLE.sub("", text)))
-    found = _WORD.findall(text)[:MAX_WORDS]
+        return set()
+    return set(text.encode("utf-8", "surrogatepass").translate(None, _ASCII).decode("utf-8", "surrogatepass"))
+
+
+def _without_links(text: str) -> str:
+    for mark, link in _LINKS.items():
+        if mark in text:
+            text = link.sub(" ", text)
+    if "@" not in text:
+        return text
+    return " ".join([_ADDRESS.sub(" ", token) if "@" in token else token for token in text.split()])
+
+
+def _cut(text: str) -> list[str]:
+    return _WORD.findall(_LONG.sub(" ", text))
+
+
+def _folded(found: list[str]) -> list[str]:
     # Word by word: normalising a long text takes quadratic time when it is made of combining marks.
-    odd = {word for word in found if not word.isascii()}
+    odd = {word for word in found if not (word.isascii() or unicodedata.is_normalized("NFKC", word))}
+    if not odd:
+        return found
     plain = {word: unicodedata.normalize("NFKC", word).lower() for word in odd}
     return [plain.get(word, word) for word in found]
 
 
-def _without_links(text: str) -> str:
-    if not any(mark in text for mark in _MARKS):
-        return text
-    link, address, host = _MARKS
-    return " ".join(
-        [
-            _VARIABLE.sub(" ", token) if link in token or address in token or host in token else token
-            for token in text.split()
-        ]
-    )
-
-
-def shingles(found: list[str]) -> list[bytes]:
-    """Every run of SHINGLE words, in UTF-8; all of them when there are fewer."""
-    text = " ".join(found).encode("utf-8", "surrogatepass")
+def shingles(found: list[bytes]) -> list[int]:
+    """The CRC-32 of every run of SHINGLE words; of all of them when there are fewer."""
     if len(found) < SHINGLE:
-        return [text] if found else []
-    coded = text.split(b" ")
-    return list(map(b" ".join, zip(coded, coded[1:], coded[2:], strict=False)))
+        return [crc32(b"".join(found))] if found else []
+    crcs = map(crc32, found)
+    for start in range(1, SHINGLE):
+        crcs = map(crc32, found[start:], crcs)
+    return list(crcs)
 
 
 def _subject(message: bytes) -> str:
@@ -150,39 +181,45 @@ def _subject(message: bytes) -> str:
     )
 
 
-def _hashes(features: list[bytes]) -> list[int]:
+def _hashes(crcs: list[int]) -> list[int]:
     """Ascending distinct hashes of a multiset: the second of the same feature has a hash of its own."""
-    distinct = set(features)
-    crcs = list(map(crc32, distinct))
-    if len(distinct) < len(features):
-        repeated = [item for item in Counter(features).items() if item[1] > 1]
-        crcs += [crc32(feature, time) for feature, times in repeated for time in range(1, times)]
+    distinct = set(crcs)
+    if len(distinct) < len(crcs):
+        repeated = [item for item in Counter(crcs).items() if item[1] > 1]
+        distinct.update(
+            [crc + time * _ROTATION & _BITS for crc, times in repeated for time in range(1, times)]
+        )
     # CRC is linear; the multiplication makes its order one that nobody's alphabet has a say in.
-    return sorted({(crc * _ROTATION ^ crc >> 15) & _BITS for crc in crcs})
+    return sorted({(crc * _ROTATION ^ crc >> 15) & _BITS for crc in distinct})
 
 
 def _bands(hashes: list[int]) -> frozenset[int]:
     if not hashes:
         return frozenset()
-    count = BANDS * ROWS
     # Descending, so that the least of each bin is written last.
-    least = {value % count: value for value in reversed(hashes)}
-    bins = [least.get(number, -1) for number in range(count)]
-    if len(least) < count:
-        bins = [_rotated(bins, number) for number in range(count)]
-    rows = array("I", bins).tobytes()
-    width = ROWS * 4
+    least = {value % BINS: value for value in reversed(hashes)}
+    bins = [least[number] for number in range(BINS)] if len(least) == BINS else _filled(least)
+    rows = zip(bins[::ROWS], bins[1::ROWS], bins[2::ROWS], strict=True)
+    one, two, three, four = _FACTORS
     return frozenset(
-        [_number(bytes([band]) + rows[band * width : band * width + width]) for band in range(BANDS)]
+        [
+            (band * one + a * two + b * three + c * four & _BITS_64) >> 17
+            for band, (a, b, c) in enumerate(rows)
+        ]
     )
 
 
-def _rotated(bins: list[int], number: int) -> int:
-    """What is in a bin; when it is empty, what is in the next that is not, made different by the way."""
-    away = 0
-    while (value := bins[(number + away) % len(bins)]) < 0:
+def _filled(least: dict[int, int]) -> list[int]:
+    """The bins; what is empty gets what is in the next that is not, made different by the way."""
+    away = min(least)
+    value = least[away]
+    bins = [0] * BINS
+    for number in reversed(range(BINS)):
         away += 1
-    return value + away * _ROTATION & _BITS
+        if number in least:
+            value, away = least[number], 0
+        bins[number] = value + away * _ROTATION & _BITS
+    return bins
 
 
 def _number(said: bytes) -> int:

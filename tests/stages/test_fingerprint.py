@@ -101,7 +101,7 @@ def test_the_estimate_is_near_the_truth_for_long_texts(share: float) -> None:
     vocabulary = ["".join(dice.choices("abcdefgh", k=6)) for _ in range(4000)]
     one = dice.choices(vocabulary, k=2000)
     two = one[: int(2000 * share)] + dice.choices(vocabulary, k=2000 - int(2000 * share))
-    mine, theirs = set(shingles(one)), set(shingles(two))
+    mine, theirs = (set(shingles([word.encode() for word in text])) for text in (one, two))
     truth = len(mine & theirs) / len(mine | theirs)
     prints = [fingerprint(b"\r\n" + " ".join(text).encode()) for text in (one, two)]
     assert similarity(prints[0].sketch, prints[1].sketch) == pytest.approx(truth, abs=0.2)
@@ -128,4 +128,4 @@ def test_it_is_the_same_in_every_process() -> None:
     """What is stored must be found again by the next release's interpreter."""
     print_ = fingerprint(b"\r\nthe quick brown fox jumps over the lazy dog again and again")
     assert print_.exact == 0x7439AEFC6AC4
-    assert sum(print_.bands) == 968_794_696_760_305
+    assert sum(print_.bands) == 1_069_129_408_424_122
