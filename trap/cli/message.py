@@ -61,6 +61,7 @@ def _facts(record: Record, row: Row, fields: Fields) -> Iterator[tuple[Text, str
         ("sha256", record.sha256.hex()),
         ("size", size(len(record.message))),
         ("client", f"{row.client_ip} port {envelope.client_port}, {envelope.helo_verb} {row.helo}"),
+        ("dialect", _notes(plain(envelope.dialect)) if envelope.dialect else ""),
         ("mail from", row.mail_from or "<>"),
         *(("rcpt to", address) for address in row.rcpt_tos),
         ("subject", fields.subject),

@@ -27,7 +27,9 @@ def jobs(home: Path) -> list[Job]:
     """What is in the archive: three messages, oldest first."""
     made = [
         job(1, message=mail(1, "You won the prize", "Claim your lottery money")),
-        job(2, message=mixed_message(2), mail_from=""),
+        job(
+            2, message=mixed_message(2), mail_from="", dialect={"pregreet": True, "unknown_verbs": ["X\x1b"]}
+        ),
         job(3, message=b"Subject: \x1b]0;evil\x07\r\n\r\n\xff\x00money\x1b[2J\r\n", mail_from="x\x1b@y"),
     ]
     store = Store(home / "archive")
@@ -101,6 +103,7 @@ def test_show(run: Run, jobs: list[Job]) -> None:
         "invoice2.pdf",
         "192.0.2.7",
         "Bitte prüfen",
+        '{"pregreet":true,"unknown_verbs":["X\\\\x1b"]}',
         jobs[1].id,
     ):
         assert fact in out
