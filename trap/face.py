@@ -133,11 +133,8 @@ class Face:
         return _introduced(self._helo, name, ip)
 
     def ehlo(self, name: str, ip: str, *, starttls: bool) -> bytes:
-        """To EHLO; STARTTLS is among the offers when it may be begun now."""
+        """To EHLO and LHLO; STARTTLS is among the offers when it may be begun now."""
         return _introduced(self._ehlo, name, ip) + self._offers[starttls]
-
-    lhlo = ehlo
-    """To LHLO (RFC 2033)."""
 
     def queued(self, job_id: str) -> bytes:
         """To a message that is stored.
