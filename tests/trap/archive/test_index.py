@@ -301,3 +301,20 @@ def test_all_frames_of_the_corpus_are_indexed(directory: Path, corpus: Path, ind
     assert [row.id for row in rows(index)] == [each.id for each in reversed(jobs)]
     with Reader(segments(directory)[0]) as reader:
         assert all(reader.read(row.offset).id == row.id for row in rows(index))
+
+
+def test_what_is_said_while_it_looks_is_not_forgotten(monkeypatch):
+    """Else what was archived meanwhile is searchable a second late."""
+    waits = []
+    listening, speaking = os.pipe()
+    with os.fdopen(listening) as stdin, os.fdopen(speaking, "wb", buffering=0) as parent:
+        monkeypatch.setattr(indexer.sys, "stdin", stdin)
+        monkeypatch.setattr(indexer.select, "select", lambda *_: waits.append("waited"))
+        monkeypatch.setattr(indexer, "_GATHER", 0.0)
+        child = indexer._Parent()
+        parent.write(b"\n")
+        assert not child.gone
+        child.wait(1.0)
+        assert waits == []
+        child.wait(1.0)
+        assert waits == ["waited"]
