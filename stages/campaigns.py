@@ -15,7 +15,6 @@ One transaction covers a batch, in one file, so killing a process at any moment 
 nothing. WAL with synchronous=NORMAL: a power cut may cost the last seconds, never the file.
 """
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -31,10 +30,9 @@ CANDIDATES = 32
 FAMILIAR = 0.9
 CROWD = 8
 
-_SHELVE = """INSERT INTO band SELECT :key, :n
-    WHERE (SELECT count(*) FROM (SELECT 1 FROM band WHERE key = :key LIMIT :shelf)) < :shelf"""
-_SHARING = "SELECT n FROM band WHERE key IN (SELECT value FROM json_each(?))"
-_DIGESTS = "SELECT campaign, exact, sketch FROM digest WHERE n IN (SELECT value FROM json_each(?))"
+_SHELVES = "SELECT key, count(*) FROM band WHERE key IN ({}) GROUP BY key"
+_SHARING = "SELECT n FROM band WHERE key IN ({})"
+_DIGESTS = "SELECT campaign, exact, sketch FROM digest WHERE n IN ({})"
 _SIGHTING = """SELECT campaign, count, window_count, exact, similarity, dropped
     FROM sighting WHERE job = ?"""
 
@@ -163,12 +161,15 @@ class Campaigns:
 
     def learn(self, seen: Fingerprint, campaign: int) -> None:
         """Remember a digest as one of a campaign."""
-        n = self._slices.current.execute(
+        current = self._slices.current
+        n = current.execute(
             "INSERT INTO digest (campaign, exact, sketch) VALUES (?, ?, ?)",
             (campaign, seen.exact, seen.sketch),
         ).lastrowid
-        self._slices.current.executemany(
-            _SHELVE, ({"key": key, "n": n, "shelf": SHELF} for key in (seen.exact, *seen.bands))
+        keys = [seen.exact, *seen.bands]
+        full = {key for key, entries in _among(current, _SHELVES, keys) if entries >= SHELF}
+        current.executemany(
+            "INSERT OR IGNORE INTO band VALUES (?, ?)", [(key, n) for key in keys if key not in full]
         )
 
     def count(self, campaign: int, now: float, window: float) -> tuple[int, int]:
@@ -195,6 +196,11 @@ class Campaigns:
 
 def _candidates(db: sqlite3.Connection, seen: Fingerprint) -> list[tuple[int, int, bytes]]:
     """Campaign, exact hash and sketch of the digests that share most bands with a message."""
-    shared = Counter(n for (n,) in db.execute(_SHARING, (json.dumps([seen.exact, *seen.bands]),)))
+    shared = Counter([n for (n,) in _among(db, _SHARING, [seen.exact, *seen.bands])])
     chosen = [n for n, _ in shared.most_common(CANDIDATES)]
-    return db.execute(_DIGESTS, (json.dumps(chosen),)).fetchall() if chosen else []
+    return _among(db, _DIGESTS, chosen).fetchall() if chosen else []
+
+
+def _among(db: sqlite3.Connection, query: str, values: list[int]) -> sqlite3.Cursor:
+    """Ask for the rows with one of some values."""
+    return db.execute(query.format(",".join("?" * len(values))), values)

@@ -102,11 +102,13 @@ def fingerprint(message: bytes) -> Fingerprint:
 
 def similarity(one: bytes, other: bytes) -> float:
     """Estimated likeness of two sketches, from 0 to 1 (bottom-k estimate of the Jaccard coefficient)."""
-    mine, theirs = set(array("I", one)), set(array("I", other))
-    union = mine | theirs
+    if one == other:
+        return 1.0
+    mine, theirs = array("I", one).tolist(), array("I", other).tolist()
+    union = list(dict.fromkeys(sorted(mine + theirs)))
     if max(len(mine), len(theirs)) >= SKETCH:  # cut short: only the union's smallest are surely known
-        union = set(sorted(union)[:SKETCH])
-    return len(union & mine & theirs) / len(union) if union else 1.0
+        union = union[:SKETCH]
+    return len(set(mine).intersection(theirs).intersection(union)) / len(union)
 
 
 def words(text: str) -> list[str]:
