@@ -192,7 +192,7 @@ def _hashes(crcs: list[int]) -> list[int]:
             [crc + time * _ROTATION & _BITS for crc, times in repeated for time in range(1, times)]
         )
     # CRC is linear; the multiplication makes its order one that nobody's alphabet has a say in.
-    return sorted({(crc * _ROTATION ^ crc >> 15) & _BITS for crc in distinct})
+    return sorted([crc * _ROTATION & _BITS for crc in distinct])
 
 
 def _bands(hashes: list[int]) -> frozenset[int]:
