@@ -39,7 +39,6 @@ def replies(shown, said=""):
         yield getattr(shown, name)(said)
     for starttls in (False, True):
         yield shown.ehlo(said, "2001:db8::1", starttls=starttls)
-        yield shown.lhlo(said, "2001:db8::1", starttls=starttls)
         yield shown.wrong_protocol(starttls)
     yield shown.helo(said, "192.0.2.1")
     yield shown.bdat_ok(10**18)
