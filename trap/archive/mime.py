@@ -24,9 +24,11 @@ MAX_DEPTH = 8
 Field = tuple[bytes, bytes]
 """Name and value of a header field, the value as it stands but for space before it."""
 
-# Possessive quantifiers: no pattern here ever tries a character twice.
-HEADER = re.compile(rb"(?:[!-9;-~]++:[^\r\n]*+(?:\r?\n[ \t][^\r\n]*+)*+\r?\n)*+(?=\r?\n)")
-FIELD = re.compile(rb"([!-9;-~]++):[ \t]*+([^\r\n]*+(?:\r?\n[ \t][^\r\n]*+)*+)\r?\n")
+# Possessive quantifiers, but only of single characters: before Python 3.11.5 those of groups fail where
+# something in the group can be tried again. Every group begins with what nothing before it can be, so
+# no pattern here tries anything for long.
+HEADER = re.compile(rb"(?:[!-9;-~]++:[^\r\n]*+(?:\r?+\n[ \t][^\r\n]*+)*\r?+\n)*(?=\r?+\n)")
+FIELD = re.compile(rb"([!-9;-~]++):[ \t]*+([^\r\n]*+(?:\r?+\n[ \t][^\r\n]*+)*)\r?+\n")
 _END_OF_LINE = re.compile(rb"(--)?[ \t]*+(?:\r?\n|\Z)")
 _PLAIN_ENCODINGS = frozenset({"", "7bit", "8bit", "binary"})
 

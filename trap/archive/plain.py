@@ -22,19 +22,19 @@ from typing import NamedTuple
 
 from trap.archive.mime import Field
 
-# Possessive quantifiers: no pattern here ever tries a character twice.
+# Possessive quantifiers, but only of single characters, as in trap/archive/mime.py.
 _SPACE = rb"[ \t\r\n]"
 _ATOM = rb"[A-Za-z0-9!#$%&'*+/=^_`{|}~-]++"
-_ADDRESS = rb"%s(?:\.%s)*+@[\w-]++(?:\.[\w-]++)*+" % (_ATOM, _ATOM)
+_ADDRESS = rb"%s(?:\.%s)*@[\w-]++(?:\.[\w-]++)*" % (_ATOM, _ATOM)
 # A word of a name, or an encoded one (RFC 2047). Between quotes what looks like an encoded word is none.
 _WORD = rb"(?:[\w!'&./+-]++(?=%s|<)|=\?[\w-]{1,20}\?[bBqQ]\?[^?\s\x80-\xff]*+\?=(?=%s))" % (_SPACE, _SPACE)
-_NAME = rb'"[^"\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]*+"|%s(?:%s++%s)*+' % (_WORD, _SPACE, _WORD)
+_NAME = rb'"[^"\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]*+"|%s(?:%s++%s)*' % (_WORD, _SPACE, _WORD)
 _COMMENT = rb'\(([^()"\\=\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]*+)\)'
-_PERSON = rb"%s*+(?:(%s)?%s*+<(%s)>|(%s)(?:%s++%s)?+)%s*+" % (
+_PERSON = rb"%s*+(?:(%s)?%s*+<(%s)>|(%s)(?:%s++%s)?)%s*+" % (
     _SPACE, _NAME, _SPACE, _ADDRESS, _ADDRESS, _SPACE, _COMMENT, _SPACE,
 )  # fmt: skip
 _ONE = re.compile(_PERSON)
-_PEOPLE = re.compile(rb"%s(?:,%s)*+" % (_PERSON, _PERSON))
+_PEOPLE = re.compile(rb"%s(?:,%s)*" % (_PERSON, _PERSON))
 _MAX_WORD = 75
 """Characters of an encoded word; mail-parser notes a longer one."""
 
@@ -43,13 +43,13 @@ _DAYS = b"Mon Tue Wed Thu Fri Sat Sun".split()
 _TIME = (
     rb"%s*+(?:(%s),%s++)?(\d\d?)%s++(%s)%s++((?:19|20)\d\d)%s++"
     rb"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?%s++"
-    rb"(?:[+-]\d\d[0-5]\d|[A-Z]{2,5})(?:%s++\([^()\\\x80-\xff]*+\))*+%s*+"
+    rb"(?:[+-]\d\d[0-5]\d|[A-Z]{2,5})(?:%s++\([^()\\\x80-\xff]*+\))*%s*+"
 ) % (_SPACE, b"|".join(_DAYS), _SPACE, _SPACE, b"|".join(_MONTHS), _SPACE, _SPACE, _SPACE, _SPACE, _SPACE)
 _DATE = re.compile(_TIME)
 # Words, comments one in another at most, domain literals, addresses; then one semicolon and a date.
 _TRACE = re.compile(
-    rb'(?:[^()"\[\]<>;\\\x80-\xff]++|\((?:[^()\\\x80-\xff]++|\([^()\\\x80-\xff]*+\))*+\)'
-    rb'|\[[^\]\\\x80-\xff]*+\]|<[^()"\[\]<>;\\\x80-\xff]*+>)*+;' + _TIME
+    rb'(?:[^()"\[\]<>;\\\x80-\xff]++|\((?:[^()\\\x80-\xff]++|\([^()\\\x80-\xff]*+\))*\)'
+    rb'|\[[^\]\\\x80-\xff]*+\]|<[^()"\[\]<>;\\\x80-\xff]*+>)*;' + _TIME
 )
 
 _ADDRESSES = frozenset((b"from", b"reply-to", b"to", b"cc", b"bcc", b"delivered-to"))
