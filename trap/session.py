@@ -35,7 +35,7 @@ _OURS = frozenset({"no_room", "rate"})
 
 # "FROM:<path> parameters" with blanks anywhere, or without the brackets. A quoted string in the path
 # may hold ">" and blanks (RFC 5321, 4.1.2).
-_PATH = r"(?:\s*:\s*|\s+)(?:<((?:\"(?:[^\"\\]|\\.)*+\"|[^\">])*+)>|<([^>]*)>?|([^\s<>]*))\s*(.*)"
+_PATH = r"(?:\s*:\s*|\s+)(?:<((?:\"(?:[^\"\\]|\\.)*\"|[^\">])*)>|<([^>]*)>?|([^\s<>]*))\s*(.*)"
 _FROM = re.compile("FROM" + _PATH, re.IGNORECASE | re.DOTALL)
 _TO = re.compile("TO" + _PATH, re.IGNORECASE | re.DOTALL)
 _PROPER = re.compile(r"<[^<>\"\s]*>(?: .*)?", re.DOTALL)
