@@ -160,17 +160,10 @@ class Session:
             self.saw("repeated")
         self.reset()
         face = self.door.face
-        # What most clients say needs no expression.
-        if argument[:6] == "FROM:<" and argument[-1] == ">" and argument.find(">") == len(argument) - 1:
-            parsed: tuple[str, list[str]] = argument[6:-1], []
-            if '"' in parsed[0] or "<" in parsed[0]:
-                parsed = _parse(_FROM, argument) or parsed
-        else:
-            found = _parse(_FROM, argument)
-            if found is None:
-                return self.refused(face.mail_syntax(), "syntax")
-            parsed = found
-            self._look_at_path(argument)
+        parsed = self._path("FROM:<", _FROM, argument)
+        if parsed is None:
+            return self.refused(face.mail_syntax(), "syntax")
+        if parsed[1]:
             sizes = [int(size[1]) for param in parsed[1] if (size := _SIZE.fullmatch(param))]
             if max(sizes, default=0) > self.door.intake.max_size:
                 return self.refused(face.declared_too_large(), "too_large")
@@ -185,17 +178,10 @@ class Session:
         face = door.face
         if self._mail_from is None:
             return self.refused(face.mail_first(), "order")
-        params: list[str] = []
-        if argument[:4] == "TO:<" and argument[-1] == ">" and argument.find(">") == len(argument) - 1:
-            address = argument[4:-1]
-            if '"' in address or "<" in address:
-                address, params = _parse(_TO, argument) or (address, params)
-        else:
-            parsed = _parse(_TO, argument)
-            if parsed is None:
-                return self.refused(face.rcpt_syntax(), "syntax")
-            address, params = parsed
-            self._look_at_path(argument)
+        parsed = self._path("TO:<", _TO, argument)
+        if parsed is None:
+            return self.refused(face.rcpt_syntax(), "syntax")
+        address, params = parsed
         if not address:
             return self.refused(face.no_address(), "syntax")
         if len(self._rcpts) >= door.intake.max_recipients or self._rcpts_size > MAX_RCPTS_SIZE:
@@ -259,9 +245,23 @@ class Session:
         self.reset()
         return replies
 
-    def _look_at_path(self, argument: str) -> None:
-        if not _PROPER.fullmatch(argument.partition(":")[2]):
+    def _path(self, usual: str, syntax: re.Pattern[str], argument: str) -> tuple[str, list[str]] | None:
+        """Address and parameters of MAIL or RCPT; None when it can't be understood.
+
+        Args:
+            usual: how the argument begins when it is written as most clients do.
+            syntax: understands it however it is written.
+            argument: what followed the verb.
+        """
+        if argument.startswith(usual) and argument.find(">") == len(argument) - 1:
+            address = argument[len(usual) : -1]
+            if '"' not in address and "<" not in address:
+                return address, []  # as most clients say it: that needs no expression
+            return _parse(syntax, argument) or (address, [])
+        parsed = _parse(syntax, argument)
+        if parsed is not None and not _PROPER.fullmatch(argument.partition(":")[2]):
             self.saw("bad_path")
+        return parsed
 
     def _envelopes(self) -> Iterator[tuple[str, Envelope]]:
         """One envelope for each queue that the recipients lead to."""
