@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
         door = self._door
         transport = cast(asyncio.Transport, self.transport)
         first = self._waiting()
-        banner = door.face.banner(door.stress.policy.hint)
+        banner = door.banner()
         if not first:
             transport.write(banner)
             return
@@ -173,9 +173,7 @@ class Connection(asyncio.Protocol):
         self.transport = None
         self._drop_message()
         self._let_go()
-        if self._unheard:
-            self._unheard = False
-            self._door.intake.memory.add(-UNREAD)
+        self._is_heard()
 
     def eof_received(self) -> bool:
         """The client will say nothing more. It may still listen."""
@@ -193,13 +191,17 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """It listens again."""
-        if self._unheard:
-            self._unheard = False
-            self._door.intake.memory.add(-UNREAD)
+        self._is_heard()
         if self._take is Connection._wait_for_turn:
             self._go_on()
         elif self.transport is not None and self._take is not Connection._wait:
             self.transport.resume_reading()
+
+    def _is_heard(self) -> None:
+        """No replies wait any more."""
+        if self._unheard:
+            self._unheard = False
+            self._door.intake.memory.add(-UNREAD)
 
     def stop(self) -> None:
         """Say goodbye, at once or after the message that is coming in."""
@@ -409,7 +411,7 @@ class Connection(asyncio.Protocol):
         self._take = Connection._lines
         self.heard_at = self._loop.time()
         if "tls_first" in (self.session.dialect or {}) and self.transport is not None:
-            self.transport.write(self._door.face.banner(self._door.stress.policy.hint))
+            self.transport.write(self._door.banner())
 
     # What is understood
 

@@ -40,3 +40,7 @@ class Door:
     """Where sessions without a message are noted."""
     wires: "set[Connection]" = field(default_factory=set)
     """The connections that are open."""
+
+    def banner(self) -> bytes:
+        """What a client is greeted with now."""
+        return self.face.banner(self.stress.policy.hint)

@@ -111,10 +111,8 @@ class Intake:
     """
 
     def __init__(self, config: Config, spool: Spool) -> None:
-        self.hostname = config.hostname
         self.max_size = int(config.smtp.max_size)
         self.max_recipients = config.smtp.max_recipients
-        self.timeout = float(config.smtp.timeout)
         self.recipients = Recipients(config)
         self.memory = Memory(config.limits.memory)
         self.messages = self.bytes = 0

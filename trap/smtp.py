@@ -196,7 +196,7 @@ class Wire(Connection):
             self._take = Wire._lines
             if str((self.session.dialect or {}).get("http")).upper().startswith("CONNECT"):
                 self._out += b"HTTP/1.0 200 Connection established\r\n\r\n"
-                self._out += self._door.face.banner(self._door.stress.policy.hint)
+                self._out += self._door.banner()
             self._after_trouble()
             return data[start:]
         self._ahead = cut(data[start:])
