@@ -4,7 +4,7 @@ Totals are of what the ledger and the living sinks tell, so they need no process
 scrapes runs the command, or lets a timer write its output for node_exporter's textfile collector.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -34,6 +34,7 @@ class _Look(Collector):
         yield from self._sinks()
 
     def _queues(self) -> Iterator[Metric]:
+        queues = {queue.name: queue for queue in self._status.queues}
         for name, what, field in (
             ("waiting", "Jobs that wait", "waiting"),
             ("claimed", "Jobs in the hands of workers", "claimed"),
@@ -42,9 +43,7 @@ class _Look(Collector):
             ("oldest_seconds", "Age of the oldest job", "oldest_age_s"),
         ):
             metric = GaugeMetricFamily(f"spamtrap_queue_{name}", what, labels=["queue"])
-            for queue in self._status.queues:
-                metric.add_metric([queue.name], getattr(queue, field))
-            yield metric
+            yield _filled(metric, queues, field)
 
     def _ledger(self) -> Iterator[Metric]:
         status = self._status
@@ -69,27 +68,21 @@ class _Look(Collector):
         yield used
 
     def _sinks(self) -> Iterator[Metric]:
-        sinks = self._status.sinks
+        sinks = {str(sink.pid): sink for sink in self._status.sinks}
         for name, what, field in (
             ("connections", "Connections open", "connections"),
             ("connections_limit", "Connections that may be open", "limit"),
             ("connections_peak", "Most connections open since the start", "peak"),
             ("memory_bytes", "Messages on their way in", "memory"),
         ):
-            metric = GaugeMetricFamily(f"spamtrap_sink_{name}", what, labels=["pid"])
-            for sink in sinks:
-                metric.add_metric([str(sink.pid)], getattr(sink, field))
-            yield metric
+            yield _filled(GaugeMetricFamily(f"spamtrap_sink_{name}", what, labels=["pid"]), sinks, field)
         for name, what, field in (
             ("sessions", "Connections let in", "sessions"),
             ("messages", "Messages stored", "messages"),
             ("bytes", "Bytes of messages stored", "bytes"),
             ("spilled", "Messages written into the spool as they came", "spilled"),
         ):
-            total = CounterMetricFamily(f"spamtrap_sink_{name}", what, labels=["pid"])
-            for sink in sinks:
-                total.add_metric([str(sink.pid)], getattr(sink, field))
-            yield total
+            yield _filled(CounterMetricFamily(f"spamtrap_sink_{name}", what, labels=["pid"]), sinks, field)
         level = GaugeMetricFamily("spamtrap_sink_stress", "1 for the level in force", labels=["pid", "level"])
         lag = GaugeMetricFamily(
             "spamtrap_sink_lag_seconds", "Lag of the event loop", labels=["pid", "quantile"]
@@ -97,8 +90,7 @@ class _Look(Collector):
         refused = CounterMetricFamily(
             "spamtrap_sink_refused", "Refused and hung up on", labels=["pid", "cause"]
         )
-        for sink in sinks:
-            pid = str(sink.pid)
+        for pid, sink in sinks.items():
             for name in NAMES:
                 level.add_metric([pid, name], name == sink.level)
             for quantile, value in (("0.5", sink.lag_p50), ("0.99", sink.lag_p99), ("1", sink.lag_max)):
@@ -108,3 +100,12 @@ class _Look(Collector):
         yield level
         yield lag
         yield refused
+
+
+def _filled(
+    metric: GaugeMetricFamily | CounterMetricFamily, things: Mapping[str, object], field: str
+) -> Metric:
+    """The metric with one attribute of each thing, labelled by its name."""
+    for name, thing in things.items():
+        metric.add_metric([name], getattr(thing, field))
+    return metric

@@ -24,16 +24,23 @@ async def say(port: int, text: bytes) -> None:
     writer.close()
 
 
-def test_who_guesses_a_password_is_noted_and_the_password_is_not(tmp_path):
-    log = SessionLog(tmp_path)
+def visited(log: SessionLog, *sessions: bytes) -> None:
+    """Clients come one after the other, each says its words and goes."""
 
-    async def test():
+    async def test() -> None:
         async with sink() as inside:
             inside.door.log = log
-            await say(inside.port, b"EHLO bot\r\nAUTH PLAIN AGJvYgBzM2NyZXQ=\r\nQUIT\r\n")
+            for words in sessions:
+                await say(inside.port, words)
             await until(lambda: not inside.door.wires)
 
     run(test())
+
+
+def test_who_guesses_a_password_is_noted_and_the_password_is_not(tmp_path):
+    log = SessionLog(tmp_path)
+
+    visited(log, b"EHLO bot\r\nAUTH PLAIN AGJvYgBzM2NyZXQ=\r\nQUIT\r\n")
     (line,) = lines(tmp_path)
     assert (line["ip"], line["helo"], line["commands"]) == ("127.0.0.1", "bot", 3)
     assert line["dialect"]["auth"][0]["user"] == "bob"
@@ -45,13 +52,7 @@ def test_who_guesses_a_password_is_noted_and_the_password_is_not(tmp_path):
 def test_who_leaves_a_message_is_in_the_ledger_and_not_here(tmp_path):
     log = SessionLog(tmp_path)
 
-    async def test():
-        async with sink() as inside:
-            inside.door.log = log
-            await say(inside.port, b"MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\nbuy\r\n.\r\n")
-            await until(lambda: not inside.door.wires)
-
-    run(test())
+    visited(log, b"MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\nbuy\r\n.\r\n")
     assert lines(tmp_path) == []
     log.close()
 
@@ -59,13 +60,7 @@ def test_who_leaves_a_message_is_in_the_ledger_and_not_here(tmp_path):
 def test_who_only_looks_whether_somebody_is_at_home_is_noted(tmp_path):
     log = SessionLog(tmp_path)
 
-    async def test():
-        async with sink() as inside:
-            inside.door.log = log
-            await say(inside.port, b"")
-            await until(lambda: not inside.door.wires)
-
-    run(test())
+    visited(log, b"")
     (line,) = lines(tmp_path)
     assert line["ip"] == "127.0.0.1"
     assert "commands" not in line
@@ -99,14 +94,7 @@ def test_the_log_does_not_grow_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr(sessionlog, "FILE_BYTES", 300)
     log = SessionLog(tmp_path)
 
-    async def test():
-        async with sink() as inside:
-            inside.door.log = log
-            for _ in range(40):
-                await say(inside.port, b"HELO somebody\r\nQUIT\r\n")
-            await until(lambda: not inside.door.wires)
-
-    run(test())
+    visited(log, *[b"HELO somebody\r\nQUIT\r\n"] * 40)
     assert 1 < len(list(tmp_path.iterdir())) <= sessionlog.FILES + 1
     log.close()
 
@@ -132,15 +120,7 @@ def test_a_scan_does_not_crowd_out_who_says_something(tmp_path, monkeypatch):
     monkeypatch.setattr(sessionlog.time, "time", lambda: 1000.0)
     log = SessionLog(tmp_path)
 
-    async def test():
-        async with sink() as inside:
-            inside.door.log = log
-            for _ in range(sessionlog.MOST):
-                await say(inside.port, b"")
-            await say(inside.port, b"HELO bot\r\nQUIT\r\n")
-            await until(lambda: not inside.door.wires)
-
-    run(test())
+    visited(log, *[b""] * sessionlog.MOST, b"HELO bot\r\nQUIT\r\n")
     assert len(lines(tmp_path)) == sessionlog.MOST_SILENT + 1
     assert lines(tmp_path)[-1]["helo"] == "bot"
     log.close()
