@@ -35,6 +35,7 @@ SPOOL = {
     "claim",
     "ledger",
     "archive",
+    "view",
     "plugin",
     "wake",
     "recipients",
