@@ -11,10 +11,10 @@ import fcntl
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
@@ -63,7 +63,7 @@ _decode = msgspec.json.Decoder(Event).decode
 def events(path: Path, torn: Counter[str] | None = None) -> Iterator[Event]:
     """Every event of one file. Half lines, left by a full disk, are skipped and counted in `torn`."""
     with path.open("rb") as file:
-        yield from _lines(file, torn)
+        yield from lines(file, torn)
 
 
 def events_since(directory: Path, since: float) -> Iterator[Event]:
@@ -77,7 +77,7 @@ def events_since(directory: Path, since: float) -> Iterator[Event]:
                     info = os.fstat(file.fileno())
                     if info.st_ino not in read and info.st_mtime >= since:
                         read.add(info.st_ino)
-                        yield from (event for event in _lines(file) if event.t >= since)
+                        yield from (event for event in lines(file) if event.t >= since)
             except FileNotFoundError:
                 continue  # not begun, or settled and removed while we read
         # RACE: the log was rotated between the listing and the last file, so that one was not read
@@ -86,7 +86,8 @@ def events_since(directory: Path, since: float) -> Iterator[Event]:
             return
 
 
-def _lines(file: BinaryIO, torn: Counter[str] | None = None) -> Iterator[Event]:
+def lines(file: Iterable[bytes], torn: Counter[str] | None = None) -> Iterator[Event]:
+    """The events that lines tell of. Half lines are skipped, and counted in `torn`."""
     for said in file:
         line = said if said.endswith(b"\n") else b"#"  # its writer was told that it is not written
         try:
@@ -108,10 +109,10 @@ def recent(directory: Path, since: float, most: int = 2 << 20) -> Iterator[Event
     try:
         with (directory / CURRENT).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - most))
-            lines = file.readlines()
+            said = file.readlines()
     except FileNotFoundError:
         return
-    for line in lines:
+    for line in said:
         with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # the first may be cut
             if (event := _decode(line)).t >= since:
                 yield event

@@ -20,6 +20,7 @@ from cronsim import CronSim
 from trap import fsio
 from trap.claim import Claim, Consumer
 from trap.config import Config
+from trap.history import History
 from trap.job import id_time
 from trap.ledger import settle
 from trap.queue import Queue, Spool
@@ -47,6 +48,7 @@ class Reaper:
         self.settings = config.reaper
         self.spool = spool
         self.stopping = False
+        self._history = History(config)
         self._consumers: dict[str, Consumer] = {}
         self._purges = CronSim(self.settings.purge, datetime.now()) if self.settings.purge else None
         self._purge_at = self._next_purge()
@@ -94,6 +96,8 @@ class Reaper:
         done["shed: too many"] = self._shed_many(waiting)
         done["shed: no room"] = self._shed_for_room(waiting)
         done["purged bad"] = self._purge_bad()
+        self._history.update()
+        self._history.save()
         config = self.config
         settle(
             self.spool.log, config.paths.maillog, config.branches, config.maillog.rotate, config.maillog.keep
