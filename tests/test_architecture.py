@@ -25,6 +25,7 @@ FOUNDATION = {
     "configcheck",
     "configfile",
     "configlimits",
+    "configweb",
     "units",
     "fsio",
     "stage",

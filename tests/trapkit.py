@@ -20,13 +20,18 @@ class Trap:
 
     Args:
         directory: everything is kept there.
-        settings: content of its spamtrap.yaml.
+        settings: content of its spamtrap.yaml, but for `web:`.
+
+    Attributes:
+        port: of its sink.
+        web: of its web interface.
     """
 
     def __init__(self, directory: Path, settings: str = "") -> None:
         self.directory = directory
         self.port = free_port()
-        (directory / "spamtrap.yaml").write_text(settings or "{}\n")
+        self.web = free_port()
+        (directory / "spamtrap.yaml").write_text(f"web: {{port: {self.web}}}\n{settings}")
         self.log = directory / "up.log"
         self.process: subprocess.Popen[bytes] | None = None
 

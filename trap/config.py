@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from trap.configlimits import Limits, StressSettings
+from trap.configweb import Web
 from trap.units import Base as Base
 from trap.units import Duration as Duration
 from trap.units import Room as Room
@@ -207,6 +208,7 @@ class Config(Base, frozen=True):
     """Every stage of the pipeline and every queue beside it, by name."""
     reaper: Reaper = Reaper()
     maillog: MailLogSettings = MailLogSettings()
+    web: Web = Web()
     user: str = ""
     """The sink drops its privileges to this user once its ports are bound."""
 

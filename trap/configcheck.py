@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from graphlib import CycleError, TopologicalSorter
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import cronsim
 
 from trap.config import Config, Room, Stage
 from trap.configlimits import Level
+from trap.configweb import PASSWORD, TOKEN
 from trap.job import MAX_SIZE
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -24,6 +25,7 @@ _LEVEL_COUNTS = ("commands", "errors", "junk")
 _COUNTS = ("connections", "per_address", "per_network", "connection_rate", "message_rate", *_LEVEL_COUNTS)
 _SHORTEST = 0.01
 _HINT = re.compile(r"[ -~]{0,60}")
+_HOST = re.compile(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,20}")
 _DOMAIN = re.compile(r"\.?[^\s@.]+(\.[^\s@.]+)*\.?")
 
 Where = tuple[str | int, ...]
@@ -50,6 +52,7 @@ def mistakes(config: Config) -> Mistakes:
     yield from _numbers(config)
     yield from _reaper(config)
     yield from _stress(config)
+    yield from _web(config)
     for key in ("spool", "archive", "state", "plugins"):
         path: Path | None = getattr(config.paths, key)
         if path is not None and not path.is_absolute():
@@ -222,6 +225,31 @@ def _stress(config: Config) -> Mistakes:
                 yield ("stress", name, key), "should be 0 or more"
         if not _HINT.fullmatch(level.hint):
             yield ("stress", name, "hint"), "should be at most 60 printable characters of ASCII"
+
+
+def _web(config: Config) -> Mistakes:
+    """Nobody who is not meant to can come in, and who is meant to can."""
+    web = config.web
+    if not 0 <= web.port <= 65_535:
+        yield ("web", "port"), "should be 0 to 65535"
+    if not web.loopback and not web.users:
+        yield (
+            ("web", "host"),
+            f"{web.host!r} is more than this machine, and nobody has a password: set web.users"
+            " (spamtrap web-password), or listen on 127.0.0.1",
+        )
+    for key, kind, program in (("users", PASSWORD, "web-password"), ("tokens", TOKEN, "web-token")):
+        for name, text in getattr(web, key).items():
+            if not kind.fullmatch(text):
+                yield ("web", key, name), f"not what `spamtrap {program}` prints"
+    for at, name in enumerate(web.names):
+        if not _HOST.fullmatch(name):
+            yield ("web", "names", at), f"{name!r} is not a host name"
+    for at, proxy in enumerate(web.proxies):
+        try:
+            ip_address(proxy)
+        except ValueError:
+            yield ("web", "proxies", at), f"{proxy!r} is not an address"
 
 
 def _reaper(config: Config) -> Mistakes:

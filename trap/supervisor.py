@@ -2,8 +2,8 @@
 
 A child that dies is started again, later and later if it keeps dying. One that gives up at its
 start because of a mistake only a person can mend (sysexits: usage, configuration, permission)
-ends everything, with its exit code. When the supervisor itself is killed, the kernel tells the
-children to stop.
+ends everything, with its exit code, if it is vital. When the supervisor itself is killed, the kernel
+tells the children to stop.
 """
 
 import ctypes
@@ -30,6 +30,8 @@ STEADY = 5.0
 _PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _KILLED_PAUSE = 1.0
 """Longest pause before a child that was killed by a signal is started again: it is hardly its own fault."""
+_LATER = 60.0
+"""Seconds until a child that is not vital, and gave up, is started again."""
 _FOR_PEOPLE = frozenset({os.EX_USAGE, os.EX_NOUSER, os.EX_NOPERM, os.EX_CONFIG})
 _PR_SET_PDEATHSIG = 1
 
@@ -50,11 +52,13 @@ class Child:
     Args:
         name: how it is called in messages.
         arguments: arguments to the `spamtrap` command.
+        vital: its mistakes end everything; without, it is only left alone for longer.
     """
 
-    def __init__(self, name: str, arguments: list[str]) -> None:
+    def __init__(self, name: str, arguments: list[str], *, vital: bool = True) -> None:
         self.name = name
         self.arguments = arguments
+        self.vital = vital
         self.process: subprocess.Popen[bytes] | None = None
         self.started = 0.0
         self.due = 0.0
@@ -122,6 +126,10 @@ class Supervisor:
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             # An address may be in use because our predecessor is still stopping: not for long.
             taken = code == os.EX_UNAVAILABLE and child.failures >= PATIENCE
+            if (code in _FOR_PEOPLE or taken) and not child.vital:
+                log.warning("%-12s %s; the next try is in %g s", child.name, how, _LATER)
+                child.due = time.monotonic() + _LATER
+                return
             if code in _FOR_PEOPLE or taken:
                 log.error("%-12s gave up (%s)", child.name, how)
                 self.code, self.stopping = code, True

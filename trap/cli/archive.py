@@ -20,7 +20,8 @@ from trap.archive.verify import Proof
 from trap.cli.base import App, Group, fail, pass_app
 from trap.cli.library import existing, joined, opened, parsed, progress
 from trap.cli.message import show_record
-from trap.cli.output import default_limit, json_line, limit_option, show, size, table
+from trap.cli.output import default_limit, json_line, limit_option, show, table
+from trap.units import size
 
 _QUERY_ARGS = {"ignore_unknown_options": True}  # -word is a word that must not be there
 

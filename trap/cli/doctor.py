@@ -13,11 +13,12 @@ from rich.text import Text
 from trap import fsio
 from trap.audit import audit
 from trap.cli.base import App, command, pass_app
-from trap.cli.output import json_line, show, size, table
+from trap.cli.output import json_line, show, table
 from trap.config import Config, Listener
 from trap.configfile import ConfigError
 from trap.plugin import check_stages, find, settings
 from trap.status import collect
+from trap.units import size
 
 GOOD, WARN, BAD = "good", "warning", "bad"
 _TIMEOUT = 2.0

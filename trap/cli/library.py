@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from trap.archive import indexer, query, store
 from trap.archive.library import Library
 from trap.cli.base import App, fail
-from trap.cli.output import size
+from trap.units import size
 
 
 def existing(app: App) -> Path:

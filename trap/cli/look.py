@@ -12,9 +12,10 @@ from rich.text import Text
 from trap.audit import Account, Ends
 from trap.audit import audit as do_audit
 from trap.cli.base import App, command, pass_app
-from trap.cli.output import age, console, json_line, show, size, table
+from trap.cli.output import console, json_line, show, table
 from trap.cli.sinks import sinks
 from trap.status import Status, collect
+from trap.units import age, size
 
 REASONS = 12
 """Reasons for drops that `status` shows apart."""

@@ -12,9 +12,10 @@ from rich.text import Text
 from trap.archive.fields import Fields, TooSlow, cpu_limit, extract
 from trap.archive.record import Record
 from trap.archive.search import Row
-from trap.cli.output import json_line, show, size, table
+from trap.cli.output import json_line, show, table
 from trap.envelope import plain, printable
 from trap.job import header_end
+from trap.units import size
 
 _LINES = 40
 _MAX_PARTS = 1000

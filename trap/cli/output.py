@@ -74,24 +74,3 @@ def show(thing: Any) -> None:
 def json_line(thing: Any) -> None:
     """Print one JSON document on one line."""
     click.echo(msgspec.json.encode(thing).decode())
-
-
-def age(seconds: float) -> str:
-    """A time span as people say it: 0.3s, 45s, 12m, 3h, 2d."""
-    for limit, unit, size in ((120, "s", 1), (7200, "m", 60), (172_800, "h", 3600)):
-        if seconds < limit:
-            return (
-                f"{seconds / size:.1f}{unit}"
-                if seconds < 10 and unit == "s"
-                else f"{seconds / size:.0f}{unit}"
-            )
-    return f"{seconds / 86400:.0f}d"
-
-
-def size(number: float) -> str:
-    """A number of bytes as people say it: 512 B, 4.2 kB, 1.3 GB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024
-    return f"{number:.1f} TB"

@@ -11,13 +11,14 @@ from rich.text import Text
 from trap import fsio
 from trap.claim import BAD
 from trap.cli.base import App, Group, fail, pass_app
-from trap.cli.output import age, default_limit, json_line, limit_option, lines, show, size, table
+from trap.cli.output import default_limit, json_line, limit_option, lines, show, table
 from trap.config import Duration
 from trap.configcheck import nearest
 from trap.configfile import ConfigError
 from trap.envelope import plain, printable
 from trap.job import CorruptJob, Job, id_time, split_name
 from trap.reaper import purge as do_purge
+from trap.units import age, size
 
 
 def _duration(context: click.Context, parameter: click.Parameter, value: str) -> Duration:

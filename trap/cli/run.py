@@ -48,7 +48,7 @@ def _sinks(app: App, count: int, at: list[str]) -> list[Child]:
 @click.option("--listen", metavar="HOST:PORT", help="Listen here instead of where the configuration says.")
 @pass_app
 def up(app: App, listen: str | None) -> int:
-    """Run everything in this terminal: sink, workers and reaper.
+    """Run everything in this terminal: sink, workers, reaper and web interface.
 
     What dies is started again. Ctrl-C stops all of it: what is in hand is finished first.
     """
@@ -60,6 +60,8 @@ def up(app: App, listen: str | None) -> int:
     children = _sinks(app, config.smtp.processes, at)
     children += _workers(app, config, config.queues)
     children.append(Child("reaper", [*app.arguments, "reap"]))
+    if config.web.enabled:
+        children.append(Child("web", [*app.arguments, "web"], vital=False))
     return Supervisor(children).run()
 
 

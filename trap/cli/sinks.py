@@ -5,8 +5,9 @@ import time
 from rich.console import RenderableType
 from rich.text import Text
 
-from trap.cli.output import age, size, table
+from trap.cli.output import table
 from trap.live import Live
+from trap.units import age, size
 
 OLD = 5.0
 """Seconds without word from a sink, after which that is said."""

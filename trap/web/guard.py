@@ -1,0 +1,128 @@
+"""Stands before every page: who may ask, from where, and what a browser may do with the answer.
+
+* The Host header must be an address, localhost, or a configured name: a name that somebody else's
+  DNS points at us (DNS rebinding) is none of these.
+* What changes something comes from a page of ours: by Origin, or by Sec-Fetch-Site where a browser
+  sends no Origin. The forms carry a token besides (trap/web/forms.py).
+* Where there are users, nothing but the login page and the health checks is shown to others.
+* A Content-Security-Policy (W3C, CSP 3) lets pages load what is ours, and nothing else.
+"""
+
+import hmac
+from ipaddress import ip_address
+from urllib.parse import quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from trap.configweb import Web
+from trap.web import passwords
+
+PUBLIC = ("/login", "/static/", "/healthz", "/readyz")
+FOR_PROGRAMS = ("/api/", "/metrics")
+"""Where a token is enough, and where it is said in their language that something is missing."""
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+    " form-action 'self'; frame-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": PAGE_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+LOCAL = "local"
+"""Who asks where nobody has to log in."""
+
+
+class Guard:
+    """The outermost layer but for the sessions.
+
+    Args:
+        app: what is guarded.
+        web: the configuration's part.
+    """
+
+    def __init__(self, app: ASGIApp, web: Web) -> None:
+        self._app = app
+        self._web = web
+        self._names = frozenset(name.lower() for name in web.names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer for the application, or let it answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        refusal = self._refusal(HTTPConnection(scope), scope)
+        await (refusal or self._app)(scope, receive, guarded)
+
+    def _refusal(self, asked: HTTPConnection, scope: Scope) -> Response | None:
+        headers = asked.headers
+        if not self.is_ours(headers.get("host", "")):
+            return PlainTextResponse(
+                "This name is not one of ours. Add it to web.names in the configuration.\n", 421
+            )
+        if scope["method"] not in _SAFE and not is_same_origin(headers, scope["scheme"]):
+            return PlainTextResponse("This request did not come from a page of ours.\n", 403)
+        user = self.user(asked)
+        scope["user"] = user
+        path: str = scope["path"]
+        if user or path.startswith(PUBLIC):
+            return None
+        if path.startswith(FOR_PROGRAMS):
+            return JSONResponse(
+                {"error": "a token is needed: Authorization: Bearer st_… (spamtrap web-token)"},
+                401,
+                {"WWW-Authenticate": "Bearer"},
+            )
+        query = "?" + scope["query_string"].decode("latin-1") if scope["query_string"] else ""
+        back = f"?next={quote(path + query)}" if scope["method"] == "GET" and path != "/" else ""
+        return RedirectResponse(f"/login{back}", 303)
+
+    def is_ours(self, host: str) -> bool:
+        """Whether a Host header names us; see the top of the module."""
+        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+        name = name.lower().rstrip(".")
+        if name in self._names or name == "localhost" or name.endswith(".localhost"):
+            return True
+        try:
+            ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return True
+
+    def user(self, asked: HTTPConnection) -> str | None:
+        """Who asks: who logged in, the program that has a token, or LOCAL where nobody has to."""
+        if not self._web.users:
+            return LOCAL
+        scheme, _, token = asked.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and asked.url.path.startswith(FOR_PROGRAMS):
+            return passwords.owner(token.strip(), self._web.tokens)
+        name = asked.session.get("user", "")
+        known = self._web.users.get(name)
+        # A new password ends the sessions that the old one began.
+        if known and hmac.compare_digest(asked.session.get("as", ""), known[-16:]):
+            return str(name)
+        return None
+
+
+def is_same_origin(headers: Headers, scheme: str) -> bool:
+    """Whether a browser says that a request comes from a page of the same origin (RFC 6454; Fetch, 3.1)."""
+    origin = headers.get("origin")
+    if origin is not None:
+        return origin == f"{scheme}://{headers.get('host', '')}"
+    return headers.get("sec-fetch-site") == "same-origin"
