@@ -17,6 +17,7 @@ from trap import __version__
 from trap.config import Config
 from trap.queue import Spool
 from trap.units import age, size
+from trap.view.viewer import Viewer
 from trap.web import acts, forms
 from trap.web.guard import LOCAL
 from trap.web.reading import Reading
@@ -54,8 +55,15 @@ class Site:
         """
         return Spool.open(self.config)
 
+    @cached_property
+    def viewer(self) -> Viewer:
+        """Who reads hostile messages for us."""
+        return Viewer()
+
     def close(self) -> None:
         """End the children and close the files."""
+        if "viewer" in self.__dict__:
+            self.viewer.close()
         self.reading.close()
 
     def revealed(self, request: Request) -> bool:
