@@ -10,11 +10,14 @@ import base64
 import binascii
 import hashlib
 import logging
+import re
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
 from email.header import decode_header, make_header
+from email.message import Message
+from itertools import islice
 from types import FrameType
 from typing import Any
 
@@ -22,9 +25,10 @@ import mailparser
 import msgspec
 
 from trap.archive import mime
+from trap.archive.links import urls_in
 from trap.archive.plain import People, take_out
 from trap.archive.record import Record
-from trap.archive.text import from_html, searchable
+from trap.archive.text import read_html, searchable
 from trap.envelope import printable
 from trap.job import Headers
 
@@ -36,6 +40,7 @@ MAX_TEXT = 64 << 10
 """Characters of text of one message in the index."""
 _MAX_ITEMS = 100
 _MAX_LINE = 1000
+_CHARSET = re.compile(r"charset\s*+=\s*+[\"']?([\w.:+-]{1,40})", re.IGNORECASE)
 
 # All it logs is that mail is hostile; we keep that as defects.
 logging.getLogger("mailparser").setLevel(logging.CRITICAL)
@@ -72,6 +77,12 @@ class Fields(msgspec.Struct, kw_only=True):
     attachments: list[Attachment] = []
     defects: list[str] = []
     text: str = ""
+    urls: list[str] = []
+    """Where its HTML links to, and what is written as a URL in its text."""
+    charsets: list[str] = []
+    """Of its parts, as their Content-Type has it."""
+    shape: str = ""
+    """What it looks like, see `shape`; empty when it could not be parsed."""
 
 
 class TooSlow(BaseException):
@@ -151,8 +162,43 @@ def _fill(fields: Fields, mail: mailparser.MailParser, people: People) -> None:
     fields.recipients = _people(people.get("to", mail.to), people.get("cc", mail.cc))
     fields.defects += sorted(mail.defects_categories)
     fields.attachments = [_attachment(found) for found in mail.attachments[:_MAX_ITEMS]]
-    parts = [*mail.text_plain, *(from_html(part) for part in mail.text_html[:_MAX_ITEMS])]
+    pages = [read_html(part) for part in mail.text_html[:_MAX_ITEMS]]
+    parts = [*mail.text_plain, *(words for words, _ in pages)]
     fields.text = searchable(" ".join(part[:MAX_TEXT] for part in parts[:_MAX_ITEMS]), MAX_TEXT)
+    links = [link for _, links in pages for link in links]
+    fields.urls = _distinct(map(printable, [*links, *urls_in(fields.text)]))
+    fields.shape = shape(mail.message.get_content_type(), fields, bool(pages))
+    fields.charsets = _charsets(mail.message)
+
+
+def shape(content_type: str, fields: Fields, html: bool) -> str:
+    """What a message looks like, in one word: the first of these that is true.
+
+    * report: a machine's, about another message (RFC 6522)
+    * attachment: it has a file that is no image
+    * image: it has images
+    * html: a part of it is HTML
+    * plain: it has text
+    * empty: it has none of these
+
+    Args:
+        content_type: of the whole message.
+        fields: text and attachments are looked at.
+        html: whether a part is HTML.
+    """
+    if content_type == "multipart/report":
+        return "report"
+    if fields.attachments:
+        images = all(file.type.lower().startswith("image/") for file in fields.attachments)
+        return "image" if images else "attachment"
+    if html:
+        return "html"
+    return "plain" if fields.text.strip() else "empty"
+
+
+def _charsets(message: Message) -> list[str]:
+    types = (str(part.get("content-type", ""))[:_MAX_LINE] for part in islice(message.walk(), _MAX_ITEMS))
+    return _distinct(found[1].lower() for kind in types if (found := _CHARSET.search(kind)))
 
 
 def _attachment(found: dict[str, Any]) -> Attachment:

@@ -1,81 +1,91 @@
-"""The query language of `spamtrap archive search`.
+"""The query language of the archive: in the terminal, on the web page and in the API.
 
-    invoice "bank transfer"          both, the second as a phrase; * at the end of a word: what begins so
+    invoice "bank transfer" pay*     all three, the second as a phrase, the third as a beginning
     -unsubscribe                     not
+    cheap or "best price" pills      one of the first two, and pills; or binds closer than a space
+    -(spam or ham)                   parentheses
+
     subject:prize body:winner        in the subject, in the text
-    from:joe@a.example to:trap       in envelope or header; from:<> is the null sender
+    from:joe@a.example to:trap       in envelope or header; from:<> is the null sender, from:@a.example
+                                     the sender's domain
+    helo:mail.a.example              as the client greeted
+    url:"claim/now"                  in what it links to
     attachment:invoice.pdf           by name, or by sha256
+    ip:192.0.2.7 cidr:2001:db8::/32  the client's address or its network; both take both
+    domain:a.example                 of senders, HELO and links, with all that is below
+    hash:0123…                       sha256 of the message or of an attachment
+    charset:koi8-r tld:ru            of its text; country of the sender's domain
+    tag:web stage:dedup              of its recipients; a stage that noted something
+    campaign:0000000000f7 kind:html  as the dedup stage numbers them; what it is (see trap.archive.facts)
+
     date:2026-11-01..2026-11-03      both days included, UTC; also 2026-11, 20261101, 2026-11-01T10:30,
                                      3d (the last three days), 7d..3d, 2026-11-01.. (since then), today,
                                      yesterday
-    ip:192.0.2.7 ip:2001:db8::/32    the client's address
-    helo:mail.a.example              as the client greeted
-    campaign:0000000000f7            as the dedup stage numbers them
+    size:>1M                         also <, >=, <=, 10k..1M; of the message as received
 
-All must be true of a message; a field with a - in front must not.
+All must be true of a message. date: and size: narrow the query as a whole, so they stand in no
+parentheses, beside no `or` and behind no minus.
+
+A query becomes one FTS5 expression, whatever it holds: what is no word is one of the facts.
 """
 
-import calendar
-import datetime
 import ipaddress
 import re
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import NamedTuple, NoReturn
 
+from trap.archive import facts
+from trap.archive.links import host
+from trap.archive.ranges import FOREVER, extent, period
+from trap.archive.terms import MAX_QUERY, RANGES, Lexeme, QueryError, lexemes
 from trap.archive.text import searchable
-from trap.config import Duration
 
-COLUMNS = {
+__all__ = ["COLUMNS", "FIELDS", "Query", "QueryError", "parse"]
+
+COLUMNS = ("subject", "sender", "recipient", "attachment", "origin", "body", "url", "facts")
+"""The columns that an expression may name."""
+MAX_DEPTH = 10
+"""Parentheses in parentheses."""
+MAX_TERMS = 200
+MAX_NETWORKS = 256
+"""Networks that one cidr: may stand for, see `_networks`."""
+
+_WORDS = {
     "subject": "subject",
     "from": "sender",
     "to": "recipient",
-    "attachment": "attachment",
     "body": "body",
     "helo": "origin",
+    "url": "url",
+    "attachment": "attachment",
 }
-"""Fields that hold words, and the index's columns for them."""
-FIELDS = (*COLUMNS, "date", "ip", "campaign")
-
-_TERM = re.compile(r'(-?)(?:([A-Za-z]+):(?!//))?(?:"([^"]*)"(\*?)|([^\s"]+))')
-_DATE = re.compile(r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:[T ](\d\d?):(\d\d)(?::(\d\d))?Z?)?)?)?")
-_DAY = re.compile(r"(\d{4})(\d\d)(\d\d)")
-_NUMBER = re.compile(r"[\d.]+")
-_IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
-_MAX_QUERY = 4000
-_FOREVER = float("inf")
-
-Condition = tuple[str, list[object]]
-"""An SQL condition over the table `message`, and its parameters."""
-
-
-class QueryError(ValueError):
-    """What is wrong with a query, in one line."""
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(slots=True)
 class Query:
-    """A query, taken apart.
+    """A query, understood.
 
     Attributes:
-        words: FTS5 expressions that must match.
-        without: FTS5 expressions that must not.
+        text: as it was typed.
+        match: an FTS5 expression over COLUMNS; empty is true of every message.
         since, until: accepted at or after the one and before the other, in seconds since the epoch.
-        conditions: what else must be true.
-        hints: FTS5 expressions that are true of all that meets the conditions. Together with words they
-            keep a search from going through all mail with a common word.
+        min_size, max_size: of the message in bytes, both included; None is no limit.
     """
 
-    words: list[str] = field(default_factory=list)
-    without: list[str] = field(default_factory=list)
+    text: str = ""
+    match: str = ""
     since: float = 0.0
-    until: float = _FOREVER
-    conditions: list[Condition] = field(default_factory=list)
-    hints: list[str] = field(default_factory=list)
+    until: float = FOREVER
+    min_size: int = 0
+    max_size: int | None = None
 
 
 def parse(text: str, now: float | None = None) -> Query:
-    """Take a query apart.
+    """Understand a query. Takes time in proportion to its length.
 
     Args:
         text: see the top of this module.
@@ -84,145 +94,261 @@ def parse(text: str, now: float | None = None) -> Query:
     Raises:
         QueryError: it is not a query.
 
-    >>> parse('prize -subject:"You won"').words, parse('-subject:"You won"').without
-    (['"prize"'], ['subject : "You won"'])
-    >>> parse("form:joe")
+    >>> parse('prize or subject:"You won" -pills').match
+    '(("prize" OR subject : "You won") NOT "pills")'
+    >>> parse("prize form:joe")
     Traceback (most recent call last):
         ...
-    trap.archive.query.QueryError: no field 'form:'; did you mean from:?
+    trap.archive.terms.QueryError: no field 'form:'; did you mean from:?
     """
-    if len(text) > _MAX_QUERY:
-        raise QueryError(f"the query is longer than {_MAX_QUERY} characters")
-    query = Query()
-    at = 0
-    while at < len(text):
-        if text[at].isspace():
-            at += 1
-            continue
-        term = _TERM.match(text, at)
-        if not term:
-            raise QueryError(f"can't read the query at {text[at : at + 20]!r}: is a quotation mark missing?")
-        at = term.end()
-        _add(query, term, time.time() if now is None else now)
-    return query
+    return _Parser(text, time.time() if now is None else now).query()
 
 
-def _add(query: Query, term: re.Match[str], now: float) -> None:
-    minus, name, phrase, star, word = term.groups()
-    name = (name or "").lower()
-    value = phrase if phrase is not None else word
-    if name and name not in FIELDS:
-        near = get_close_matches(name, FIELDS, 1)
-        hint = f"did you mean {near[0]}:?" if near else f'put it in quotation marks to search for "{name}"'
-        raise QueryError(f"no field {name + ':'!r}; {hint}")
-    if not name and value[:-1].lower() in FIELDS and value.endswith(":"):
-        raise QueryError(f"{value} needs a value right behind it")
-    if name == "date":
-        if minus:
-            raise QueryError("-date: is not possible; give the time before or after as date:..A or date:B..")
-        since, until = period(value, now)
-        query.since, query.until = max(query.since, since), min(query.until, until)
-    elif name == "ip":
-        _condition(query, minus, *_network(value))
-        if _IPV4.fullmatch(value) and not minus:
-            query.hints.append(_match("helo", value, star=False))
-    elif name == "campaign":
-        _condition(query, minus, "campaign = ?", [value])
-        if not minus:
-            query.hints.append(_match("helo", value, star=False))
-    elif name == "from" and value == "<>":
-        _condition(query, minus, "mail_from = ?", [""])
-    else:
-        (query.without if minus else query.words).append(_match(name, value, star=bool(star)))
+class _Part(NamedTuple):
+    """An FTS5 expression that must, or must not, match. It needs no more parentheses."""
+
+    match: str
+    negated: bool = False
 
 
-def _condition(query: Query, minus: str, sql: str, values: list[object]) -> None:
-    query.conditions.append((f"({sql}) IS NOT TRUE" if minus else sql, values))
+class _Parser:
+    """One reading of one query, by recursive descent."""
+
+    def __init__(self, text: str, now: float) -> None:
+        self._text = text
+        self._now = now
+        self._query = Query(text)
+        self._lexemes = [*lexemes(text), Lexeme("end", len(text), len(text))]
+        self._at = 0
+        if len(terms := [each for each in self._lexemes if each.kind == "term"]) > MAX_TERMS:
+            self._wrong(f"a query has {MAX_TERMS} words at most", terms[MAX_TERMS])
+
+    def query(self) -> Query:
+        """The whole text."""
+        parts = self._all_of(0)
+        if (left := self._lexemes[self._at]).kind != "end":
+            self._wrong("this parenthesis closes none", left)
+        self._query.match = _positive(_all(parts)) if parts else ""
+        return self._query
+
+    def _next(self) -> Lexeme:
+        self._at += 1
+        return self._lexemes[self._at - 1]
+
+    def _all_of(self, depth: int) -> list[_Part]:
+        """Terms and groups that must all be true, up to a closing parenthesis or the end."""
+        parts = []
+        while self._lexemes[self._at].kind not in {")", "end"}:
+            lexeme, following = self._lexemes[self._at : self._at + 2]
+            if lexeme.name in RANGES:
+                if depth or lexeme.minus or following.kind == "or":
+                    self._not_alone(lexeme)
+                self._range(self._next())
+                continue
+            choices = [self._one(depth)]
+            while self._lexemes[self._at].kind == "or":
+                self._next()
+                choices.append(self._one(depth))
+            parts.append(_any(choices))
+        return parts
+
+    def _one(self, depth: int) -> _Part:
+        """A term, or a group."""
+        lexeme = self._next()
+        if lexeme.kind == "term":
+            if lexeme.name in RANGES:
+                self._not_alone(lexeme)
+            return _Part(self._term(lexeme), lexeme.minus)
+        if lexeme.kind != "(":
+            wanted = {"or": "before this", "end": "behind the last or", ")": "before this parenthesis"}
+            self._wrong(f"something is missing {wanted[lexeme.kind]}", lexeme)
+        if depth == MAX_DEPTH:
+            self._wrong(f"parentheses are more than {MAX_DEPTH} deep", lexeme)
+        parts = self._all_of(depth + 1)
+        closing = self._next()
+        if closing.kind != ")":
+            self._wrong("this parenthesis is not closed", lexeme)
+        if not parts:
+            self._wrong("there is nothing between these parentheses", lexeme, closing.end)
+        part = _all(parts)
+        return _Part(part.match, part.negated != lexeme.minus)
+
+    def _not_alone(self, lexeme: Lexeme) -> NoReturn:
+        name = lexeme.name
+        instead = {"date": "date:..A or date:B..", "size": "size:<=A or size:>B"}[name]
+        if lexeme.minus:
+            self._wrong(f"-{name}: is not possible; say {instead}", lexeme)
+        self._wrong(f"{name}: narrows the whole query: it can't stand in parentheses or beside an or", lexeme)
+
+    def _range(self, lexeme: Lexeme) -> None:
+        query = self._query
+        try:
+            if lexeme.name == "date":
+                since, until = period(lexeme.value, self._now)
+                query.since, query.until = max(query.since, since), min(query.until, until)
+            else:
+                smallest, largest = extent(lexeme.value)
+                query.min_size = max(query.min_size, smallest)
+                if largest is not None:
+                    query.max_size = largest if query.max_size is None else min(query.max_size, largest)
+        except ValueError as error:
+            self._wrong(str(error), lexeme)
+
+    def _term(self, lexeme: Lexeme) -> str:
+        name, value = lexeme.name, lexeme.value
+        if name and name not in FIELDS:
+            near = get_close_matches(name, FIELDS, 1)
+            hint = f"did you mean {near[0]}:?" if near else "for the word, put it in quotation marks"
+            start = lexeme.start + lexeme.minus
+            raise QueryError(f"no field {name + ':'!r}; {hint}", self._text, start, start + len(name) + 1)
+        if not name and not lexeme.quoted and value.endswith(":") and value[:-1].lower() in FIELDS:
+            self._wrong(f"{value} needs a value right behind it", lexeme)
+        try:
+            if name == "attachment" and _SHA256.fullmatch(value):
+                name = "hash"
+            if name in _FACTS:
+                return _fact(name, value, star=lexeme.star)
+            if name == "from" and (value == "<>" or (value.startswith("@") and host(value[1:]))):
+                return _facts([facts.token("from", value if value == "<>" else f"@{host(value[1:])}")])
+            return _words(_WORDS.get(name, ""), lexeme)
+        except ValueError as error:
+            self._wrong(str(error), lexeme)
+
+    def _wrong(self, message: str, lexeme: Lexeme, end: int | None = None) -> NoReturn:
+        raise QueryError(message, self._text, lexeme.start, lexeme.end if end is None else end)
 
 
-def _match(name: str, value: str, *, star: bool) -> str:
-    """An FTS5 expression for a word or phrase."""
-    if value.endswith("*"):
+def _all(parts: Sequence[_Part]) -> _Part:
+    """True when all of them are."""
+    wanted = [part.match for part in parts if not part.negated]
+    unwanted = [part.match for part in parts if part.negated]
+    if not wanted:
+        return _Part(_joined(" OR ", unwanted), negated=True)
+    match = _joined(" AND ", wanted)
+    return _Part(f"({match} NOT {_joined(' OR ', unwanted)})" if unwanted else match)
+
+
+def _any(parts: Sequence[_Part]) -> _Part:
+    """True when one of them is."""
+    return parts[0] if len(parts) == 1 else _Part(_joined(" OR ", [_positive(part) for part in parts]))
+
+
+def _positive(part: _Part) -> str:
+    """FTS5 has no NOT but behind something."""
+    return f"({_facts([facts.ALL])} NOT {part.match})" if part.negated else part.match
+
+
+def _joined(operator: str, matches: list[str]) -> str:
+    return matches[0] if len(matches) == 1 else f"({operator.join(matches)})"
+
+
+def _facts(tokens: list[str]) -> str:
+    """True when a message has one of the facts."""
+    quoted = [f'"{token}"' for token in tokens]
+    return f"facts : {_joined(' OR ', quoted)}"
+
+
+def _words(column: str, lexeme: Lexeme) -> str:
+    """True when the column, or any, has a word, phrase or what begins with it.
+
+    Raises:
+        ValueError: there is no word in it.
+    """
+    value, star = lexeme.value, lexeme.star
+    if value.endswith("*") and not lexeme.quoted:
         value, star = value.rstrip("*"), True
+    # FTS5 takes for a word what is made of letters and digits.
     if not re.search(r"[^\W_]", value):
-        raise QueryError(f"{value!r} holds no letter and no digit to search for")
-    quoted = searchable(value, _MAX_QUERY).strip().replace('"', " ")
-    return (f"{COLUMNS[name]} : " if name else "") + f'"{quoted}"' + (" *" if star else "")
+        raise ValueError(f"{value!r} holds no letter and no digit to search for")
+    quoted = searchable(value, MAX_QUERY).strip().replace('"', " ")
+    return (f"{column} : " if column else "") + f'"{quoted}"' + (" *" if star else "")
 
 
-def _network(value: str) -> Condition:
+def _fact(name: str, value: str, *, star: bool) -> str:
+    """True when a message has the fact that a field and its value name.
+
+    Raises:
+        ValueError: there is no such value.
+    """
+    if star or (value.endswith("*") and value.count("*") == len(value)):
+        raise ValueError(f"{name}: takes whole values, not beginnings")
+    return _facts(_FACTS[name](name, value))
+
+
+def _value(name: str, value: str) -> list[str]:
+    if not facts.clean(value):
+        raise ValueError(f"{name}: needs a value")
+    return [facts.token(name, value)]
+
+
+def _hash(name: str, value: str) -> list[str]:
+    if not _SHA256.fullmatch(value):
+        raise ValueError(f"{name}: takes a sha256: 64 hexadecimal digits")
+    return [facts.token("hash", value)]
+
+
+def _charset(name: str, value: str) -> list[str]:
+    known = facts.charset(value)
+    if known == "other" != value.lower():
+        raise ValueError(f"{value!r} is no charset that is known; charset:other finds mail in such")
+    return [facts.token(name, known)]
+
+
+def _domain(name: str, value: str) -> list[str]:
+    domain = host(value.removeprefix("*.").lstrip("@."))
+    if not domain:
+        raise ValueError(f"{value!r} is not a domain like a.example; for those of a country, say tld:ru")
+    return [facts.token(name, domain)]
+
+
+def _tld(name: str, value: str) -> list[str]:
+    top = value.removeprefix(".")
+    if not (len(top) == 2 and top.isascii() and top.isalpha()):
+        raise ValueError(f"{value!r} is not a country's top-level domain like ru")
+    return [facts.token(name, top)]
+
+
+def _networks(name: str, value: str) -> list[str]:
+    """The facts that say an address is in a network: it is in one of the networks that are facts.
+
+    For a prefix length that is none of facts.LEVELS, these are all networks of the next longer one in it.
+    """
     try:
         network = ipaddress.ip_network(value, strict=False)
     except ValueError:
-        raise QueryError(f"{value!r} is not an IP address or a network like 192.0.2.0/24") from None
-    return "ip BETWEEN ? AND ?", [packed_ip(str(network[0])), packed_ip(str(network[-1]))]
+        raise ValueError(f"{value!r} is not an IP address or a network like 192.0.2.0/24") from None
+    version, packed = facts.packed_address(str(network.network_address))
+    length = network.prefixlen - (96 if version != network.version else 0)
+    level = next(level for level in facts.LEVELS[version] if level >= length)
+    if (count := 1 << (level - length)) > MAX_NETWORKS:
+        shorter = max(each for each in facts.LEVELS[version] if each < length)
+        longer = level - MAX_NETWORKS.bit_length() + 1
+        raise ValueError(f"/{length} is too wide to search for; the nearest are /{longer} and /{shorter}")
+    first = int.from_bytes(packed[: level // 8], "big")
+    return [
+        facts.token("net", facts.net(version, number.to_bytes(level // 8, "big"), level))
+        for number in range(first, first + count)
+    ]
 
 
 def packed_ip(text: str) -> bytes | None:
-    """An address as 16 bytes that sort as addresses do, IPv4 mapped (RFC 4291, 2.5.5.2); None for no address.
-
-    >>> packed_ip("192.0.2.1").hex(), packed_ip("unix")
-    ('00000000000000000000ffffc0000201', None)
-    """
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return b"\0" * 10 + b"\xff\xff" + address.packed if address.version == 4 else address.packed
+    """An address as 16 bytes that sort as addresses do, IPv4 mapped; None for no address."""
+    version, packed = facts.packed_address(text)
+    return (b"\0" * 10 + b"\xff\xff" + packed if version == 4 else packed) if packed else None
 
 
-def period(text: str, now: float) -> tuple[float, float]:
-    """The time a date: names, as its first second and the one after its last, since the epoch.
-
-    Raises:
-        QueryError: it names no time.
-    """
-    if ".." not in text:
-        return _span(text, now)
-    first, _, last = text.partition("..")
-    if not first and not last:
-        raise QueryError("date:.. names no time; give one end at least")
-    since = _span(first, now)[0] if first else 0.0
-    until = _end(last, now) if last else _FOREVER
-    if since >= until:
-        raise QueryError(f"date:{text} ends before it begins")
-    return since, until
-
-
-def _end(text: str, now: float) -> float:
-    """The second after the last one that is meant by the second half of A..B: 3d there is three days ago."""
-    since, until = _span(text, now)
-    return since if until == _FOREVER else until
-
-
-def _span(text: str, now: float) -> tuple[float, float]:
-    midnight = now - now % 86400
-    if text == "today":
-        return midnight, midnight + 86400
-    if text == "yesterday":
-        return midnight - 86400, midnight
-    if match := _DATE.fullmatch(_DAY.sub(r"\1-\2-\3", text) if _DAY.fullmatch(text) else text):
-        return _calendar(text, [int(part) if part else None for part in match.groups()])
-    if _NUMBER.fullmatch(text):
-        raise QueryError(f"{text!r} is neither a date like 20261101 or 2026 nor a time like 3d: which unit?")
-    try:
-        return now - Duration(text), _FOREVER
-    except ValueError:
-        raise QueryError(f"{text!r} is not a date like 2026-11-01, 2026-11, today or 3d") from None
-
-
-def _calendar(text: str, parts: list[int | None]) -> tuple[float, float]:
-    """The year, month, day, minute or second that `parts` name."""
-    year, month, day, hour, minute, second = parts
-    start = (year or 0, month or 1, day or 1, hour or 0, minute or 0, second or 0)
-    in_range = 1970 <= start[0] < datetime.MAXYEAR and 1 <= start[1] <= 12
-    if not (in_range and 1 <= start[2] <= calendar.monthrange(*start[:2])[1]):
-        raise QueryError(f"{text!r} is not in the calendar")
-    if start[3] > 23 or start[4] > 59 or start[5] > 59:
-        raise QueryError(f"{text!r} is not a time of day")
-    since = calendar.timegm(start)
-    if month is None:
-        return since, calendar.timegm((start[0] + 1, 1, 1, 0, 0, 0))
-    if day is None:
-        return since, since + calendar.monthrange(*start[:2])[1] * 86400
-    return since, since + (86400 if hour is None else 60 if second is None else 1)
+_FACTS: dict[str, Callable[[str, str], list[str]]] = {
+    "ip": _networks,
+    "cidr": _networks,
+    "domain": _domain,
+    "hash": _hash,
+    "stage": _value,
+    "tag": _value,
+    "campaign": _value,
+    "kind": _value,
+    "charset": _charset,
+    "tld": _tld,
+}
+"""Fields that hold facts, and what makes tokens of them."""
+FIELDS = (*_WORDS, *_FACTS, *sorted(RANGES))
+"""All fields."""

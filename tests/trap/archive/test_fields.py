@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trap.archive import fields as fields_module
-from trap.archive.fields import MAX_TEXT, Attachment, Fields, extract, indexed
+from trap.archive.fields import MAX_TEXT, Attachment, Fields, extract, indexed, unparsed
 from trap.archive.record import Record
-from trap.archive.text import from_html, searchable
+from trap.archive.text import read_html, searchable
 
 
 def record(message: bytes) -> Record:
@@ -45,8 +45,9 @@ def test_what_is_read_of_a_message() -> None:
         "Konto.",
         "Click",
         "here",
-        "http://login.c.example/x",
     ]
+    assert fields.urls == ["http://login.c.example/x"]
+    assert (fields.charsets, fields.shape) == (["utf-8"], "attachment")
     (file,) = fields.attachments
     assert (file.name, file.type) == ("invoice3.pdf", "application/pdf")
     assert not fields.defects
@@ -175,7 +176,7 @@ def same(message: bytes) -> None:
     whole, quick = extract(record(message)), indexed(record(message))
     # mail-parser makes up another name each time for a file that has none
     assert list(map(file_without_name, quick.attachments)) == list(map(file_without_name, whole.attachments))
-    for field in ("subject", "senders", "recipients", "defects", "text"):
+    for field in ("subject", "senders", "recipients", "defects", "text", "urls", "charsets", "shape"):
         assert getattr(quick, field) == getattr(whole, field), field
 
 
@@ -195,13 +196,35 @@ def test_the_index_holds_what_mail_parser_says_of_the_corpus(corpus: Path) -> No
 
 
 def test_html() -> None:
-    assert from_html("a<br>b<b>c</b>d").split() == ["a", "bcd"]
-    assert from_html("<!-- no --><script>no</script>yes").split() == ["yes"]
-    assert from_html("yes<style>no").split() == ["yes"]
-    assert from_html("<img src=http://x.example/a.png><a href='https://y.example'>").split() == [
+    assert read_html("a<br>b<b>c</b>d")[0].split() == ["a", "bcd"]
+    assert read_html("<!-- no --><script>no</script>yes")[0].split() == ["yes"]
+    assert read_html("yes<style>no")[0].split() == ["yes"]
+    assert read_html("<img src=http://x.example/a.png><a href='https://y.example/?a&amp;b'>")[1] == [
         "http://x.example/a.png",
-        "https://y.example",
+        "https://y.example/?a&b",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        (b"Content-Type: text/plain; charset=KOI8-R\r\n\r\nwords", "plain"),
+        (b"Content-Type: text/plain; charset=KOI8-R\r\n\r\n", "empty"),
+        (b'content-type: text/html; CHARSET="koi8-r"\r\n\r\n<p>words', "html"),
+        (b"Content-Type: image/png; charset=koi8-r\r\nContent-Disposition: attachment\r\n\r\nx", "image"),
+        (
+            b"Content-Type: multipart/report; charset=koi8-r; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--",
+            "report",
+        ),
+    ],
+)
+def test_what_it_looks_like(kind: bytes, shape: str) -> None:
+    fields = parsed(kind)
+    assert (fields.shape, fields.charsets) == (shape, ["koi8-r"])
+
+
+def test_what_was_not_parsed_looks_like_nothing() -> None:
+    assert unparsed(record(mail(1)), "died of it").shape == ""
 
 
 def test_words_without_spaces_between_them() -> None:
