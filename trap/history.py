@@ -53,7 +53,7 @@ class Point(NamedTuple):
     start: int
     """Seconds since the epoch."""
     counts: Mapping[str, int]
-    """accepted, archived, reported, bad, purged, "dropped REASON", "shed REASON", "left QUEUE"."""
+    """accepted, archived, reported, bad, purged, "left QUEUE", "dropped QUEUE REASON", "shed QUEUE REASON"."""
 
 
 class _Known(msgspec.Struct):
@@ -203,7 +203,7 @@ class History:
             counts = minutes.get(minute) or minutes.setdefault(minute, Counter())
             what = event.did or event.e
             if what in _BY_REASON:
-                counts[f"{what} {event.reason}"] += 1
+                counts[f"{what} {event.q} {event.reason}"] += 1
             elif what in _COUNTED:
                 counts[what] += 1
             if event.e not in {"accepted", "requeued"}:
@@ -217,11 +217,12 @@ class History:
 
 
 def _add(step: dict[str, int], counts: Counts) -> None:
-    for key, number in counts.items():
-        kept = key
-        if key not in step and len(step) >= MOST_KEYS and (what := key.partition(" ")[0]) in _BY_REASON:
-            kept = f"{what} {OTHER}"  # a stage makes them up by the thousand
-        step[kept] = step.get(kept, 0) + number
+    for each, number in counts.items():
+        key = each
+        what, *names = key.split(" ", 2)
+        if what in _BY_REASON and key not in step and len(step) >= MOST_KEYS:
+            key = f"{what} {names[0]} {OTHER}"  # a stage makes them up by the thousand
+        step[key] = step.get(key, 0) + number
 
 
 def _kept(path: Path) -> _Known:

@@ -139,8 +139,13 @@ class Job:
         return encode(self.envelope, self.notes if notes is None else notes, self.message)
 
     @classmethod
-    def decode(cls, job_id: str, data: bytes) -> "Job":
+    def decode(cls, job_id: str, data: bytes, whole: int | None = None) -> "Job":
         """Read a job from the bytes of its file.
+
+        Args:
+            job_id: its id.
+            data: all of the file, or its beginning.
+            whole: length of the file when `data` is its beginning; then the job's message is one, too.
 
         Raises:
             CorruptJob: the bytes are not a job.
@@ -152,7 +157,11 @@ class Job:
                 middle, notes, start = _read_head(data, len(data))
             end = start + 1 + _SIZE
             size = int.from_bytes(data[start + 1 : end], "big")
-            if data[start : start + 1] != _BIN32 or size != len(data) - end or not isinstance(notes, dict):
+            if (
+                data[start : start + 1] != _BIN32
+                or size != (whole or len(data)) - end
+                or not isinstance(notes, dict)
+            ):
                 raise CorruptJob(f"{job_id}: not envelope, notes, message")
             return cls(job_id, _read_envelope(data[:middle]), notes, data[end:])
         except (ValueError, msgpack.UnpackException, TypeError, RecursionError) as error:

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from heapq import merge
@@ -18,17 +18,16 @@ from heapq import merge
 from cronsim import CronSim
 
 from trap import fsio
-from trap.claim import Claim, Consumer
+from trap.claim import Consumer
 from trap.config import Config
 from trap.history import History
 from trap.job import id_time
+from trap.jobs import KEEPER, purge, throw_away
 from trap.ledger import settle
 from trap.queue import Queue, Spool
 
 log = logging.getLogger("spamtrap.reaper")
 
-KEEPER = "keeper-"
-"""How the leases of whoever only throws away are called: they count as no worker."""
 LOOK = 0.2
 """Seconds within which the reaper hears that it should stop."""
 Waiting = Mapping[str, Sequence[str]]
@@ -151,7 +150,7 @@ class Reaper:
         return shed
 
     def _shed(self, name: str, entries: Sequence[str], reason: str) -> int:
-        return _throw_away(self._consumers[name], entries, lambda claim: claim.shed(reason))
+        return throw_away(self._consumers[name], entries, lambda claim: claim.shed(reason))
 
     def _excess(self) -> tuple[int, int]:
         """Bytes and inodes by which the spool is over what it may use."""
@@ -174,58 +173,6 @@ class Reaper:
 
 def _name(entry: tuple[str, Queue]) -> str:
     return entry[0]
-
-
-def _throw_away(consumer: Consumer, entries: Iterable[str], end: Callable[[Claim], None]) -> int:
-    """Claim waiting jobs and end them; those that a worker claims first are left to it.
-
-    Raises:
-        OSError: an end can't be logged; that job has gone back, and waits.
-    """
-    count = 0
-    for entry in entries:
-        if claim := consumer.take(entry):
-            try:
-                end(claim)
-            except OSError:
-                claim.give_back()
-                raise
-            count += 1
-    return count
-
-
-def purge(
-    spool: Spool,
-    queues: Iterable[str],
-    reason: str,
-    *,
-    older_than: float = 0.0,
-    keep_newest: int = 0,
-    dry_run: bool = False,
-) -> Counter[str]:
-    """Throw away waiting jobs.
-
-    Args:
-        spool: the spool.
-        queues: names of the queues to purge.
-        reason: stands in the mail log.
-        older_than: only jobs accepted this many seconds ago or earlier.
-        keep_newest: leave this many of the newest in each queue.
-        dry_run: only count.
-
-    Returns:
-        Jobs purged, by queue.
-    """
-    purged: Counter[str] = Counter()
-    before = time.time() - older_than
-    for queue in queues:
-        names = spool[queue].waiting()
-        names = [name for name in names[: len(names) - keep_newest] if id_time(name) <= before]
-        purged[queue] = len(names) if dry_run else 0
-        if names and not dry_run:
-            with spool[queue].consumer(KEEPER) as consumer:
-                purged[queue] = _throw_away(consumer, names, lambda claim: claim.purge(reason))
-    return purged
 
 
 def run(config: Config, *, once: bool = False) -> int:

@@ -58,7 +58,15 @@ def test_what_is_counted(config: Config) -> None:
     log.bad(new_id(), "second", "its worker died", 3)
     history = History(config)
     assert history.update() == 9
-    each = ["accepted", "archived", "reported", "dropped duplicate", "shed too old", "purged", "bad"]
+    each = [
+        "accepted",
+        "archived",
+        "reported",
+        "dropped first duplicate",
+        "shed first too old",
+        "purged",
+        "bad",
+    ]
     for span in ("hour", "day", "week"):
         assert total(history, span) == dict.fromkeys(each, 1)
     *_, last = history.points("hour")
@@ -84,7 +92,7 @@ def test_reading_forward_counts_nothing_twice(config: Config) -> None:
         drop(log)
         assert history.update() == 1
     assert history.update() == 0
-    assert total(history) == {"dropped duplicate": 5}
+    assert total(history) == {"dropped first duplicate": 5}
 
 
 def test_whoever_begins_later_goes_on_from_what_was_kept(config: Config) -> None:
@@ -95,7 +103,7 @@ def test_whoever_begins_later_goes_on_from_what_was_kept(config: Config) -> None
     drop(log, 2)
     second = History(config)
     assert second.update() == 2
-    assert total(second) == {"dropped duplicate": 5}
+    assert total(second) == {"dropped first duplicate": 5}
 
 
 def test_of_two_who_keep_it_either_may_be_last(config: Config) -> None:
@@ -110,7 +118,7 @@ def test_of_two_who_keep_it_either_may_be_last(config: Config) -> None:
     slow.save()
     after = History(config)
     assert after.update() == 2
-    assert total(after) == {"dropped duplicate": 3}
+    assert total(after) == {"dropped first duplicate": 3}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"steps": 7}', b"\xff\xfe"])
@@ -121,7 +129,7 @@ def test_what_was_kept_and_is_unreadable_is_counted_anew(config: Config, content
     history = History(config)
     history.update()
     history.save()
-    assert total(history) == {"dropped duplicate": 3}
+    assert total(history) == {"dropped first duplicate": 3}
     assert msgspec.json.decode((config.paths.state / FILE).read_bytes())["offset"]
 
 
@@ -130,7 +138,7 @@ def test_the_reaper_keeps_it(config: Config, spool: Spool) -> None:
     reaper = Reaper(config, spool)
     reaper.round()
     reaper.close()
-    assert total(History(config)) == {"dropped duplicate": 3}
+    assert total(History(config)) == {"dropped first duplicate": 3}
 
 
 # Time
@@ -165,7 +173,7 @@ def test_a_clock_that_was_ahead_leaves_nothing_behind(config: Config) -> None:
     drop(log)
     history = History(config)
     history.update()
-    assert total(history) == {"dropped duplicate": 1}
+    assert total(history) == {"dropped first duplicate": 1}
 
 
 def test_the_rate_is_that_of_the_last_minute(config: Config) -> None:
@@ -188,7 +196,7 @@ def test_reasons_made_up_by_the_thousand_share_one(config: Config) -> None:
     history.update()
     for point in history.points("week"):
         assert len(point.counts) <= MOST_KEYS + 2
-    assert total(history, "week")[f"dropped {OTHER}"] > 400
+    assert total(history, "week")[f"dropped first {OTHER}"] > 400
     assert sum(total(history, "week").values()) == 500
 
 
@@ -205,7 +213,7 @@ def test_a_rotated_log_is_read_to_its_end_and_then_the_new_one(config: Config) -
     drop(log)
     assert len(rotated(config.paths.maillog)) == 3
     assert history.update() == 4
-    assert total(history) == {"dropped duplicate": 6}
+    assert total(history) == {"dropped first duplicate": 6}
 
 
 def test_an_empty_new_file_is_waited_for(config: Config) -> None:
@@ -233,7 +241,7 @@ def test_a_line_that_was_said_again_after_a_rotation_is_counted_once(config: Con
     assert history.update() == 1
     fresh = History(config)
     assert fresh.update() == 4
-    assert total(history) == total(fresh) == {"dropped duplicate": 4}
+    assert total(history) == total(fresh) == {"dropped first duplicate": 4}
 
 
 def test_a_late_line_of_a_file_that_was_left_is_counted_in_the_next(config: Config) -> None:
@@ -250,7 +258,7 @@ def test_a_late_line_of_a_file_that_was_left_is_counted_in_the_next(config: Conf
     history.save()
     assert History(config).update() == 1
     assert history.update() == 1
-    assert total(history) == {"dropped duplicate": 3, "dropped virus": 1}
+    assert total(history) == {"dropped first duplicate": 3, "dropped first virus": 1}
 
 
 def test_a_rotation_while_the_files_are_listed(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +290,7 @@ def test_a_log_that_a_person_removed_is_begun_again(config: Config) -> None:
     again = log_of(config)
     drop(again, 3)
     assert history.update() == 3
-    assert total(history) == {"dropped duplicate": 5}
+    assert total(history) == {"dropped first duplicate": 5}
 
 
 def test_files_that_are_gone_before_they_were_read_leave_what_is_newer(config: Config) -> None:
@@ -296,7 +304,7 @@ def test_files_that_are_gone_before_they_were_read_leave_what_is_newer(config: C
         drop(log)
     rotated(config.paths.maillog)[1].unlink()  # the one that was being read
     assert history.update() == 2
-    assert total(history) == {"dropped duplicate": 4}
+    assert total(history) == {"dropped first duplicate": 4}
 
 
 # Half lines

@@ -8,7 +8,7 @@ import click
 import msgspec
 from rich.text import Text
 
-from trap import fsio
+from trap import fsio, jobs
 from trap.claim import BAD
 from trap.cli.base import App, Group, fail, pass_app
 from trap.cli.output import default_limit, json_line, limit_option, lines, show, table
@@ -16,8 +16,7 @@ from trap.config import Duration
 from trap.configcheck import nearest
 from trap.configfile import ConfigError
 from trap.envelope import plain, printable
-from trap.job import CorruptJob, Job, id_time, split_name
-from trap.reaper import purge as do_purge
+from trap.job import CorruptJob, Job
 from trap.units import age, size
 
 
@@ -45,16 +44,12 @@ def _known(app: App, name: str) -> str:
 @limit_option
 @pass_app
 def ls(app: App, name: str | None, as_json: bool, limit: int | None) -> None:
-    """List waiting jobs, oldest first: of one queue, of all, or those put aside ("bad")."""
-    rows: list[_Row] = []
+    """List jobs, waiting or in hand, oldest first: of one queue, of all, or those put aside ("bad")."""
+    rows: list[jobs.Row] = []
     most = default_limit(limit, as_json) or sys.maxsize
-    names = [_known(app, name)] if name else [*app.spool, BAD]
-    for each in names:
-        if each == BAD:
-            jobs = [(f"{BAD}/{at}", job_id, attempt) for at, job_id, attempt in app.spool.bad()]
-        else:
-            jobs = [(each, *split) for entry in app.spool[each].waiting() if (split := split_name(entry))]
-        rows += [_row(app, *job) for job in jobs[: most - len(rows)]]
+    for each in [_known(app, name)] if name else [*app.spool, BAD]:
+        found = jobs.page(app.spool, each, most - len(rows)).entries
+        rows += [jobs.row(entry) for entry in found]
     if as_json:
         for row in rows:
             json_line(row)
@@ -73,40 +68,6 @@ def ls(app: App, name: str | None, as_json: bool, limit: int | None) -> None:
             for row in rows
         ]
         show(table(("queue", "id", ">attempt", ">age", ">size", "from", "subject", "reason"), cells))
-
-
-class _Row(msgspec.Struct):
-    """One job of a listing."""
-
-    queue: str
-    id: str
-    attempt: int
-    age_s: float
-    size: int = 0
-    mail_from: str = ""
-    subject: str = ""
-    reason: str = ""
-
-
-def _row(app: App, at: str, job_id: str, attempt: int) -> _Row:
-    row = _Row(at, job_id, attempt, round(time.time() - id_time(job_id), 3))
-    job = _read(app, at, f"{job_id}.{attempt}")
-    if job is None:
-        row.reason = "unreadable, or gone by now"
-        return row
-    row.size, row.mail_from = job.size, printable(job.envelope.mail_from)
-    row.subject = printable(job.headers.get("subject") or "")[:60]
-    why = job.notes.get(BAD)
-    row.reason = printable(str(why.get("reason", ""))) if isinstance(why, dict) else ""
-    return row
-
-
-def _read(app: App, at: str, file: str) -> Job | None:
-    place = at if at.startswith(f"{BAD}/") else f"{at}/new"
-    try:
-        return Job.decode(file.partition(".")[0], fsio.read(f"{app.spool.root}/{place}/{file}"))
-    except (CorruptJob, FileNotFoundError):
-        return None
 
 
 @queue.command("show", example="spamtrap queue show 17636219631234569f3ac21b")
@@ -159,16 +120,14 @@ def requeue(app: App, job_ids: tuple[str, ...], every: bool) -> None:
     """Give bad jobs another three attempts, in the queue where they failed."""
     if not job_ids and not every:
         raise click.UsageError("name job ids, or --all")
-    bad = [entry for entry in app.spool.bad() if every or entry[1] in job_ids]
-    for unknown in set(job_ids) - {job_id for _, job_id, _ in bad}:
+    bad = [entry for entry in jobs.page(app.spool, BAD, sys.maxsize).entries if every or entry.id in job_ids]
+    for unknown in set(job_ids) - {entry.id for entry in bad}:
         fail(f"no bad job {unknown}; `spamtrap queue ls bad` lists them", os.EX_NOINPUT)
-    for name, job_id, attempt in bad:
-        if name not in app.spool.configured:
-            fail(
-                f"job {job_id} was put aside by {name!r}, a queue that is no longer configured", os.EX_CONFIG
-            )
-        app.spool[name].requeue(job_id, attempt)
-    click.echo(f"{len(bad)} requeued")
+    try:
+        done = jobs.requeue(app.spool, bad)
+    except LookupError as error:
+        fail(str(error.args[0]), os.EX_CONFIG)
+    click.echo(f"{done} requeued")
 
 
 @queue.command("purge", example="spamtrap queue purge --older-than 2h --dry-run\nspamtrap queue purge report")
@@ -185,11 +144,11 @@ def purge(
 ) -> None:
     """Throw away waiting jobs, of one queue or of all; each is in the mail log. `bad` purges bad jobs."""
     if name and _known(app, name) == BAD:
-        purged = {BAD: _purge_bad(app, older_than, dry_run)}
+        purged = {BAD: jobs.purge_bad(app.spool, "by command", older_than=older_than, dry_run=dry_run)}
     else:
         names = [name] if name else list(app.spool)
         purged = dict(
-            do_purge(
+            jobs.purge(
                 app.spool,
                 names,
                 "by command",
@@ -202,12 +161,3 @@ def purge(
         json_line({"purged": purged, "dry_run": dry_run})
     else:
         show(table(("queue", ">would purge" if dry_run else ">purged"), list(purged.items())))
-
-
-def _purge_bad(app: App, older_than: Duration, dry_run: bool) -> int:
-    before = time.time() - older_than
-    old = [entry for entry in app.spool.bad() if id_time(entry[1]) <= before and entry[0] in app.spool]
-    if not dry_run:
-        for name, job_id, attempt in old:
-            app.spool[name].discard_bad(job_id, attempt, "by command")
-    return len(old)
