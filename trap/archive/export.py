@@ -1,14 +1,16 @@
 """Writes messages out of the archive: mbox, Maildir, .eml files, JSON lines."""
 
 import base64
+import io
 import os
 import re
 import socket
 import time
 import zipfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
@@ -44,34 +46,89 @@ def to_map(record: Record) -> dict[str, Any]:
     }
 
 
-def to_mbox(records: Iterable[Record], out: BinaryIO) -> int:
-    """Write one mbox file; returns the number of messages."""
-    return _write(records, lambda record: out.write(mbox_entry(record)))
+def json_line(record: Record) -> bytes:
+    """A record as one line of JSON."""
+    return msgspec.json.encode(to_map(record)) + b"\n"
 
 
-def to_jsonl(records: Iterable[Record], out: BinaryIO) -> int:
-    """Write a JSON line a message; returns their number."""
-    encode = msgspec.json.Encoder().encode
-    return _write(records, lambda record: out.write(encode(to_map(record)) + b"\n"))
+class Stream(Protocol):
+    """Many records in one file, which is made piece by piece."""
+
+    def add(self, record: Record) -> bytes:
+        """The next piece of the file."""
+
+    def end(self) -> bytes:
+        """The last piece."""
+
+
+class _Pieces:
+    """A file with nothing but its records."""
+
+    def __init__(self, encode: Callable[[Record], bytes]) -> None:
+        self.add = encode
+
+    def end(self) -> bytes:
+        return b""
+
+
+class _Zip:
+    """A zip file of .eml files. It is handed on as it grows, so sizes stand behind the data."""
+
+    def __init__(self) -> None:
+        self._buffer = _Buffer()
+        self._zip = zipfile.ZipFile(self._buffer, "w", zipfile.ZIP_DEFLATED)
+
+    def add(self, record: Record) -> bytes:
+        date = time.gmtime(max(record.received_at, 315532800))[:6]  # zip begins in 1980
+        entry = zipfile.ZipInfo(f"{record.id}.eml", date)
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        self._zip.writestr(entry, record.message)
+        return self._buffer.taken()
+
+    def end(self) -> bytes:
+        self._zip.close()
+        return self._buffer.taken()
+
+
+class _Buffer(io.RawIOBase):
+    """What a zip file is written to, and taken from."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._pieces.append(bytes(data))
+        return len(data)
+
+    def taken(self) -> bytes:
+        taken = b"".join(self._pieces)
+        self._pieces.clear()
+        return taken
+
+
+STREAMS: dict[str, Callable[[], Stream]] = {
+    "mbox": partial(_Pieces, mbox_entry),
+    "jsonl": partial(_Pieces, json_line),
+    "zip": _Zip,
+}
+"""Formats that are one file."""
+
+
+def to_file(form: str, records: Iterable[Record], out: BinaryIO) -> int:
+    """Write one file in a format of STREAMS; returns the number of messages."""
+    stream = STREAMS[form]()
+    count = _write(records, lambda record: out.write(stream.add(record)))
+    out.write(stream.end())
+    return count
 
 
 def to_eml(records: Iterable[Record], directory: Path) -> int:
     """Write `<id>.eml` files into a directory, made when it is not there; returns their number."""
     directory.mkdir(parents=True, exist_ok=True)
     return _write(records, lambda record: (directory / f"{record.id}.eml").write_bytes(record.message))
-
-
-def to_zip(records: Iterable[Record], path: Path) -> int:
-    """Write `<id>.eml` files into a new zip archive; returns their number."""
-    with zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED) as made:
-
-        def add(record: Record) -> None:
-            date = time.gmtime(max(record.received_at, 315532800))[:6]  # zip begins in 1980
-            entry = zipfile.ZipInfo(f"{record.id}.eml", date)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            made.writestr(entry, record.message)
-
-        return _write(records, add)
 
 
 def to_maildir(records: Iterable[Record], directory: Path) -> int:

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,7 @@ def show_(app: App, job_id: str, what: str | None) -> None:
 
 
 _FORMATS: dict[str, Callable[..., int]] = {
-    "mbox": exporting.to_mbox,
-    "jsonl": exporting.to_jsonl,
+    **{form: partial(exporting.to_file, form) for form in exporting.STREAMS},
     "maildir": exporting.to_maildir,
     "eml": exporting.to_eml,
 }
@@ -98,7 +98,7 @@ _FORMATS: dict[str, Callable[..., int]] = {
     "export",
     context_settings=_QUERY_ARGS,
     example="spamtrap archive export --format mbox --output spam.mbox subject:invoice date:7d\n"
-    "spamtrap archive export --format eml --output spam.zip campaign:0000000000f7",
+    "spamtrap archive export --format zip --output spam.zip campaign:0000000000f7",
 )
 @click.argument("words", nargs=-1, metavar="[QUERY]")
 @click.option(
@@ -113,7 +113,7 @@ _FORMATS: dict[str, Callable[..., int]] = {
     "--output",
     type=click.Path(path_type=Path),
     default="-",
-    help="File (mbox, jsonl), directory (maildir, eml) or .zip (eml); else standard output.",
+    help="File (mbox, jsonl, zip of eml), or directory (maildir, eml); else standard output.",
 )
 @pass_app
 def export(app: App, words: tuple[str, ...], form: str, output: Path) -> None:
@@ -123,13 +123,13 @@ def export(app: App, words: tuple[str, ...], form: str, output: Path) -> None:
     """
     wanted = parsed(joined(words))
     to_stdout = str(output) == "-"
+    form = "zip" if form == "eml" and output.suffix == ".zip" else form
     if form in {"maildir", "eml"} and to_stdout:
         raise click.UsageError(f"--format {form} needs --output")
     with opened(app) as library:
         records = _records(library, library.find(wanted))
         if form in {"maildir", "eml"}:
-            write = exporting.to_zip if form == "eml" and output.suffix == ".zip" else _FORMATS[form]
-            count = write(records, output)
+            count = _FORMATS[form](records, output)
         elif to_stdout:
             count = _FORMATS[form](records, sys.stdout.buffer)
         else:
