@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -393,11 +393,13 @@ class Report:
         name: of the bench.
         rows: each a measure of a subject.
         notes: what else is to be known, in sentences.
+        tables: figures that are looked at side by side, each with title, columns and rows.
     """
 
     name: str
     rows: list[dict[str, object]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tables: list[dict[str, object]] = field(default_factory=list)
 
     def add(
         self, what: str, subject: str, samples: Sequence[float], *, peer: Sequence[float] = (), **more: object
@@ -435,12 +437,20 @@ class Report:
         self.notes.append(text)
         print(f"  ({text})", flush=True)
 
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Figures to be looked at side by side."""
+        self.tables.append({"title": title, "columns": columns, "rows": rows})
+        texts = [columns, *([cell(value) for value in row] for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+        print(f"{title}:")
+        for text in texts:
+            padded = (word.ljust(width) for word, width in zip(text, widths, strict=True))
+            print("  " + "  ".join(padded).rstrip(), flush=True)
+
     def write(self, path: Path | None) -> None:
         """As JSON."""
         if path:
-            path.write_text(
-                json.dumps({"name": self.name, "rows": self.rows, "notes": self.notes}, indent=1) + "\n"
-            )
+            path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
 def spread(samples: Sequence[float]) -> tuple[float, float, float]:
@@ -473,6 +483,11 @@ def line(row: dict[str, object]) -> str:
     if "aim" in row:
         text += f"  aim {row['aim']}: {'met' if row['met'] else 'NOT MET'}"
     return text.rstrip()
+
+
+def cell(value: object) -> str:
+    """A word or a figure of a table."""
+    return value if isinstance(value, str) else number(value)
 
 
 def number(value: object) -> str:

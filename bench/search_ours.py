@@ -1,0 +1,98 @@
+"""Ours, asked like the others: see search_peers.py. Not a bench itself."""
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import kit
+from mailfactory import Mail
+from search_pages import CAMPAIGNS, FACETS, LIMIT, Ask, Seen, moments
+from search_peers import batches, network_of
+
+from trap.archive.index import Index, index_files
+from trap.archive.indexer import catch_up
+from trap.archive.library import Library
+from trap.archive.query import parse
+from trap.archive.store import Store, segments
+
+
+def text(ask: Ask) -> str:
+    """A page's query as people write it."""
+    words = [
+        ask.word,
+        f"domain:{ask.domain}" if ask.domain else "",
+        f"cidr:{ask.network}.0/24" if ask.network else "",
+        f"date:{ask.since}..{ask.until}" if ask.since else "",
+        f"-{ask.without}" if ask.without else "",
+    ]
+    return " ".join(filter(None, words))
+
+
+def archive(directory: Path, mails: Callable[[], Iterable[Mail]]) -> float:
+    """Store all mail; the CPU seconds it took."""
+    store = Store(directory)
+    used = 0.0
+    for some in batches(mails()):
+        began = time.process_time()
+        store.put([mail.job for mail in some])
+        used += time.process_time() - began
+    store.close()
+    return used
+
+
+class Ours:
+    """An archive as the web page and the command read it."""
+
+    name = kit.OURS
+
+    def __init__(self, base: Path) -> None:
+        self.directory = base / "archive"
+        self._library: Library | None = None
+
+    @property
+    def library(self) -> Library:
+        """Of the archive, open from the first use on."""
+        if self._library is None:
+            self._library = Library(self.directory)
+        return self._library
+
+    def fill(self, mails: Callable[[], Iterable[Mail]]) -> float:
+        """Archive all mail unless that is done, and index it; the CPU seconds of indexing."""
+        if not segments(self.directory):
+            archive(self.directory, mails)
+        began = time.process_time()
+        index = Index.open(self.directory)
+        catch_up(self.directory, index)
+        index.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        index.close()
+        return time.process_time() - began
+
+    def some(self, count: int, dice: random.Random) -> list[Seen]:
+        """What some messages are searched by."""
+        seen = []
+        for moment in moments(count, dice):
+            day = datetime.fromtimestamp(moment, UTC)
+            for row in self.library.find(parse(f"date:..{day:%Y-%m-%dT%H:%M}"), limit=1):
+                domain = row.mail_from.rpartition("@")[2]
+                network = "" if ":" in row.client_ip else network_of(row.client_ip)
+                words = [one for one in row.subject.split() if one.isascii() and one.isalpha()]
+                seen.append(Seen(row.id, row.received_at, domain, network, words))
+        return seen
+
+    def ask(self, page: str, ask: Ask) -> int:
+        """Make a page's data; how many messages are on it."""
+        library = self.library
+        if page == CAMPAIGNS:
+            return len(library.campaigns("size", None, LIMIT))
+        query = parse(text(ask))
+        found = len(list(library.find(query, ask.before or None, LIMIT)))
+        if page == FACETS:
+            library.facets(query)
+            library.histogram(query)
+        return found
+
+    def size(self) -> int:
+        """Bytes of the index."""
+        return index_files(self.directory)[-1].stat().st_size
