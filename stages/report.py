@@ -35,13 +35,14 @@ from stages import render
 from stages.counting import summarise
 from stages.facts import gather
 from stages.feed import Feed
-from stages.guard import Guard, registrable
+from stages.guard import Guard
 from stages.period import DAY, HOUR, MINUTE, Period, iso
 from stages.summary import Past, Summary
 from trap.config import Duration
 from trap.fsio import replace_file
 from trap.job import Job
 from trap.stage import Pass, Unavailable
+from trap.traces import registrable
 
 GRACE = 5.0
 """Seconds between a period's end and its summary: the last lines are on their way."""

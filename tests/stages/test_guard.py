@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.guard import Guard, network, registrable, shares
+from stages.guard import Guard, network
+from trap.traces import registrable, shares
 
 JOE = "joe.trapper@pristine-trap.example"
 GUARD = Guard(b"a key")
