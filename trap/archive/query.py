@@ -207,7 +207,7 @@ class _Parser:
             if name == "attachment" and _SHA256.fullmatch(value):
                 name = "hash"
             if name in _FACTS:
-                return _fact(name, value, star=lexeme.star)
+                return _fact(name, lexeme)
             if name == "from" and (value == "<>" or (value.startswith("@") and host(value[1:]))):
                 return _facts([facts.token("from", value if value == "<>" else f"@{host(value[1:])}")])
             return _words(_WORDS.get(name, ""), lexeme)
@@ -264,15 +264,15 @@ def _words(column: str, lexeme: Lexeme) -> str:
     return (f"{column} : " if column else "") + f'"{quoted}"' + (" *" if star else "")
 
 
-def _fact(name: str, value: str, *, star: bool) -> str:
+def _fact(name: str, lexeme: Lexeme) -> str:
     """True when a message has the fact that a field and its value name.
 
     Raises:
         ValueError: there is no such value.
     """
-    if star or (value.endswith("*") and value.count("*") == len(value)):
+    if lexeme.star or (lexeme.value.endswith("*") and not lexeme.quoted):
         raise ValueError(f"{name}: takes whole values, not beginnings")
-    return _facts(_FACTS[name](name, value))
+    return _facts(_FACTS[name](name, lexeme.value))
 
 
 def _value(name: str, value: str) -> list[str]:
@@ -329,12 +329,6 @@ def _networks(name: str, value: str) -> list[str]:
         facts.token("net", facts.net(version, number.to_bytes(level // 8, "big"), level))
         for number in range(first, first + count)
     ]
-
-
-def packed_ip(text: str) -> bytes | None:
-    """An address as 16 bytes that sort as addresses do, IPv4 mapped; None for no address."""
-    version, packed = facts.packed_address(text)
-    return (b"\0" * 10 + b"\xff\xff" + packed if version == 4 else packed) if packed else None
 
 
 _FACTS: dict[str, Callable[[str, str], list[str]]] = {
