@@ -49,7 +49,6 @@ COLUMNS = ("subject", "sender", "recipient", "attachment", "origin", "body", "ur
 """The columns that an expression may name."""
 MAX_DEPTH = 10
 """Parentheses in parentheses."""
-MAX_TERMS = 200
 MAX_NETWORKS = 256
 """Networks that one cidr: may stand for, see `_networks`."""
 
@@ -120,8 +119,6 @@ class _Parser:
         self._query = Query(text)
         self._lexemes = [*lexemes(text), Lexeme("end", len(text), len(text))]
         self._at = 0
-        if len(terms := [each for each in self._lexemes if each.kind == "term"]) > MAX_TERMS:
-            self._wrong(f"a query has {MAX_TERMS} words at most", terms[MAX_TERMS])
 
     def query(self) -> Query:
         """The whole text."""

@@ -12,10 +12,12 @@ puts it into the query with `with_term`. The query is then what it would be had 
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 MAX_QUERY = 4000
 """Characters of a query."""
+MAX_LEXEMES = 400
 RANGES = frozenset(("date", "size"))
 """Fields that narrow the whole query, and stand in it but with AND."""
 
@@ -65,10 +67,13 @@ def lexemes(text: str) -> list[Lexeme]:
 
     Raises:
         QueryError: it is too long, or a quotation mark is left open.
+
+    >>> [(each.kind, each.name, each.value) for each in lexemes('-tag:web or "a b"')]
+    [('term', 'tag', 'web'), ('or', '', ''), ('term', '', 'a b')]
     """
     if len(text) > MAX_QUERY:
         raise QueryError(f"the query is longer than {MAX_QUERY} characters", text, MAX_QUERY, len(text))
-    found = []
+    found: list[Lexeme] = []
     at = 0
     while at < len(text):
         if text[at].isspace():
@@ -77,6 +82,8 @@ def lexemes(text: str) -> list[Lexeme]:
         match = _LEXEME.match(text, at)
         if not match:
             raise QueryError("this quotation mark has no other to end the phrase", text, at, len(text))
+        if len(found) == MAX_LEXEMES:
+            raise QueryError(f"a query has at most {MAX_LEXEMES} words", text, at, match.end())
         found.append(_lexeme(match))
         at = match.end()
     return found
@@ -125,7 +132,16 @@ def without_term(text: str, removed: str) -> str:
 
 def has_term(text: str, wanted: str) -> bool:
     """Whether a term narrows the query as a whole."""
-    return any(text[each.start : each.end] == wanted for each in _narrowing(text))
+    return wanted in narrowing(text)
+
+
+def narrowing(text: str) -> list[str]:
+    """The distinct terms that narrow the query as a whole, in their order, as they are written.
+
+    >>> narrowing('money -tag:web (a b) c or d money')
+    ['money', '-tag:web']
+    """
+    return list(dict.fromkeys(text[each.start : each.end] for each in _narrowing(text)))
 
 
 def _without(text: str, unwanted: Callable[[Lexeme], bool]) -> str:
@@ -136,17 +152,18 @@ def _without(text: str, unwanted: Callable[[Lexeme], bool]) -> str:
     return " ".join(filter(None, [*kept, text[at:].strip()]))
 
 
-def _narrowing(text: str) -> list[Lexeme]:
+@lru_cache(maxsize=64)
+def _narrowing(text: str) -> tuple[Lexeme, ...]:
     """The terms that stand in no parentheses and beside no `or`; none when it can't be taken apart."""
     try:
         found = lexemes(text)
     except QueryError:
-        return []
-    narrowing = []
+        return ()
+    alone = []
     depth = 0
     kinds = ["", *(each.kind for each in found), ""]
     for each, before, after in zip(found, kinds, kinds[2:], strict=False):
         depth += (each.kind == "(") - (each.kind == ")")
         if each.kind == "term" and not depth and "or" not in {before, after}:
-            narrowing.append(each)
-    return narrowing
+            alone.append(each)
+    return tuple(alone)

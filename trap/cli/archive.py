@@ -46,7 +46,7 @@ def ls(app: App, limit: int | None, before: str | None, as_json: bool) -> None:
     "search",
     context_settings=_QUERY_ARGS,
     example="spamtrap archive search 'invoice \"bank transfer\" -unsubscribe date:2026-11-01..2026-11-03'\n"
-    "spamtrap archive search from:joe@a.example ip:192.0.2.0/24 --json",
+    "spamtrap archive search '(domain:a.example or cidr:192.0.2.0/24) size:>10k' --json",
 )
 @click.argument("words", nargs=-1, required=True, metavar="QUERY")
 @limit_option
@@ -56,9 +56,18 @@ def ls(app: App, limit: int | None, before: str | None, as_json: bool) -> None:
 def search(app: App, words: tuple[str, ...], limit: int | None, before: str | None, as_json: bool) -> None:
     """Find archived messages, newest first.
 
-    QUERY is made of words, "phrases" and wor* beginnings, all of which must be there, or, with a -
-    in front, must not. Fields: subject: from: to: body: attachment: (name or sha256)
-    date:2026-11-01..2026-11-03 (or 2026-11, 3d, today; UTC) ip:192.0.2.0/24 helo: campaign:
+    QUERY is made of words, "phrases" and wor* beginnings, all of which must be there; -not this;
+    one or the other; (parentheses). A field narrows where to look:
+
+    \b
+    subject: body: url: helo:  words in the subject, the text, links, the greeting
+    from: to:                  in envelope or header; from:<> is the null sender
+    attachment:                a file's name or sha256; hash: also the message's
+    ip: cidr:                  192.0.2.7 or 192.0.2.0/24, the client's
+    domain: tld: charset:      a.example and all below it; ru; koi8-r
+    tag: stage: kind: campaign:    as the trap noted them
+    date:2026-11-01..2026-11-03    or 2026-11, 3d, today; UTC
+    size:>1M                   or 10k..1M
     """
     _list(app, joined(words), limit, before, as_json)
 

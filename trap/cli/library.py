@@ -9,13 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from trap.archive import indexer, query, store
 from trap.archive.library import Library
 from trap.cli.base import App, fail
+from trap.envelope import printable
 from trap.units import size
+
+_CONTEXT = 60
+"""Characters of a query shown around what is wrong in it."""
 
 
 def existing(app: App) -> Path:
@@ -74,14 +79,25 @@ def joined(words: tuple[str, ...]) -> str:
     if len(words) == 1:
         return words[0]
     return " ".join(
-        re.sub(r"^(-?(?:[A-Za-z]+:)?)(.*)$", r'\1"\2"', word) if " " in word and '"' not in word else word
+        re.sub(r"^(-?(?:[A-Za-z]+:)?)(.*)$", r'\1"\2"', word, flags=re.DOTALL)
+        if " " in word and not re.search(r'["()]', word)
+        else word
         for word in words
     )
 
 
 def parsed(text: str) -> query.Query:
-    """The query; ends with one line and 64 when it is none."""
+    """The query; ends with 64 when it is none, and says what is wrong, and where."""
     try:
         return query.parse(text)
     except query.QueryError as error:
-        raise click.UsageError(str(error)) from None
+        fail("\n".join([str(error), *_place(error)]), os.EX_USAGE)
+
+
+def _place(error: query.QueryError) -> tuple[str, str]:
+    """The query, or what is near the wrong place in it, and a line that points at the place."""
+    begin = max(0, error.start - _CONTEXT)
+    before = ("…" if begin else "") + printable(error.text[begin : error.start])
+    wrong = printable(error.text[error.start : error.end])[:_CONTEXT]
+    after = printable(error.text[error.end : error.end + _CONTEXT])
+    return f"  {before}{wrong}{after}", "  " + " " * cell_len(before) + "^" * max(1, cell_len(wrong))

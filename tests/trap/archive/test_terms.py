@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from trap.archive.facts import FACETS, clean, token
 from trap.archive.query import QueryError, parse
 from trap.archive.ranges import between
-from trap.archive.terms import has_term, lexemes, term, with_term, without_term
+from trap.archive.terms import has_term, lexemes, narrowing, term, with_term, without_term
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,12 @@ def test_a_term_more(text: str, added: str, result: str) -> None:
 def test_a_term_less(text: str, removed: str, result: str) -> None:
     assert without_term(text, removed) == result
     assert not has_term(result, removed)
+
+
+def test_what_narrows_a_query() -> None:
+    text = 'money -tag:web "a b"* (c d) e or f or g tag:"x y" money'
+    assert narrowing(text) == ["money", "-tag:web", '"a b"*', 'tag:"x y"']
+    assert narrowing('money "open') == []
 
 
 def test_a_bar_of_the_histogram() -> None:

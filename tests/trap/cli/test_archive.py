@@ -79,6 +79,7 @@ def test_ls_for_machines(run: Run, jobs: list[Job]) -> None:
         (["subject:the prize", "money"], [1]),
         (["from:<>", "date:2026-11-01"], [2]),
         (["date:2026-11-02.."], []),
+        (["(lottery or prüfen)", "-prize"], [2]),
     ],
 )
 def test_search(run: Run, jobs: list[Job], words: list[str], found: list[int]) -> None:
@@ -88,11 +89,30 @@ def test_search(run: Run, jobs: list[Job], words: list[str], found: list[int]) -
     assert result.code == 0
 
 
-@pytest.mark.parametrize("words", [["form:joe"], ['"open'], ["--limti", "3"], []])
+@pytest.mark.parametrize("words", [["--limti", "3"], []])
 def test_what_is_no_query(run: Run, jobs: list[Job], words: list[str]) -> None:
     result = run("archive", "search", *words)
     assert (result.code, result.out) == (os.EX_USAGE, "")
     assert len(result.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("prize form:joe", ["  prize form:joe", "        ^^^^^"]),
+        ("中文 -\x1b)", ["  中文 -\\x1b)", "       ^^^^^"]),
+        ("prize or", ["  prize or", "          ^"]),
+        ("x" * 70 + ' "open', ["  …" + "x" * 59 + ' "open', "   " + " " * 60 + "^^^^^"]),
+    ],
+)
+def test_what_is_wrong_with_a_query_is_pointed_at(
+    run: Run, jobs: list[Job], text: str, shown: list[str]
+) -> None:
+    result = run("archive", "search", text)
+    assert (result.code, result.out) == (os.EX_USAGE, "")
+    message, *place = result.err.splitlines()
+    assert message.startswith("spamtrap: ")
+    assert place == shown
 
 
 def test_show(run: Run, jobs: list[Job]) -> None:
