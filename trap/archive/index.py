@@ -1,12 +1,11 @@
 """The index: one SQLite file that finds messages in the segments, and can be thrown away.
 
-* A message's key is made of its job id, so keys sort by time. The rows of `message` lie in that
-  order on disk, a page of a list is `key < ? ORDER BY key DESC LIMIT ?`, and neither OFFSET nor
-  COUNT(*) is ever needed, also with ten million rows.
-* Words are in one contentless FTS5 table a segment, with the same keys as row ids: a search goes
-  through them newest first and stops when it has enough; a segment that is dropped takes its
-  table along, with no row deleted from any other. (Contentless tables can't delete rows before
-  SQLite 3.43.)
+* A message's number `n` is one more than that of the message indexed before, and never given twice.
+  Newest first is `n` downwards: a page of a list is `n < ? ORDER BY n DESC LIMIT ?`, and neither
+  OFFSET nor COUNT(*) is ever needed, also with ten million rows.
+* A block is 512 numbers, and `block` says from when its messages are: so a date becomes a range of
+  numbers, and a count by numbers a count over time.
+* Words and exact facts lie in FTS5 tables of 2^18 numbers each (trap.archive.shelves).
 * How far a segment is indexed is committed together with the rows, so nothing is indexed twice
   or left out, whoever is killed when.
 * A rebuilt index is a new file with the next number; who has the old one open goes on to it.
@@ -17,83 +16,73 @@
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
-import msgspec
-
 from trap import fsio
-from trap.archive.fields import Fields
-from trap.archive.query import packed_ip
-from trap.archive.record import Record, campaign_of
-from trap.archive.text import searchable
+from trap.archive import campaigns, rows, shelves
+from trap.archive.rows import Entry
+from trap.archive.values import Values
 from trap.archive.writer import Place
-from trap.envelope import printable
-from trap.job import ID_DIGITS
 
 _FILE = re.compile(r"index-(\d+)\.db")
-_VERSION = 1
+_VERSION = 2
 """Of the tables below. An index of another version is made anew: spamtrap archive reindex."""
 _BUSY = 30.0
-_RANDOM_BITS = 11
-"""Of the random part of an id, in its key. With 52 bits of microseconds they last until 2112."""
-_MAX_KEY = (1 << 63) - 1
-_MAX_ENVELOPE = 64 << 10
+_STATEMENTS = 512
+"""Prepared statements kept by a connection: each shelf has its own."""
+_STEPS = 2000
+"""SQLite's steps between two looks at the clock, some 50 microseconds."""
+BLOCK_BITS = 9
+MAX_NUMBER = (1 << 62) - 1
 
-_SCHEMA = """
-CREATE TABLE segment (
-    n INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,
+_SETTINGS = """
+PRAGMA synchronous = NORMAL;
+PRAGMA cache_size = -65536;
+PRAGMA mmap_size = 1073741824;
+PRAGMA secure_delete = OFF;
+"""
+_SCHEMA = (
+    """CREATE TABLE segment (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,
     indexed_to INTEGER NOT NULL DEFAULT 0,      -- byte of the segment
     complete INTEGER NOT NULL DEFAULT 0,        -- sealed, and indexed to its end
     records INTEGER NOT NULL DEFAULT 0, message_bytes INTEGER NOT NULL DEFAULT 0,
-    first INTEGER NOT NULL DEFAULT 0, last INTEGER NOT NULL DEFAULT 0);     -- keys
-CREATE TABLE message (
-    key INTEGER PRIMARY KEY, id TEXT NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,
-    size INTEGER NOT NULL, sha256 BLOB NOT NULL, ip BLOB, client_ip TEXT NOT NULL, helo TEXT NOT NULL,
-    mail_from TEXT NOT NULL, rcpt_tos TEXT NOT NULL, subject TEXT NOT NULL, sender TEXT NOT NULL,
-    campaign TEXT, attachments INTEGER NOT NULL, defects TEXT NOT NULL);
-CREATE INDEX message_segment ON message (segment);
-CREATE INDEX message_ip ON message (ip) WHERE ip IS NOT NULL;
-CREATE INDEX message_campaign ON message (campaign) WHERE campaign IS NOT NULL;
-"""
-_WORDS = """CREATE VIRTUAL TABLE words_{} USING fts5 (subject, sender, recipient, attachment, origin, body,
-    content='', columnsize=0, tokenize='unicode61 remove_diacritics 2')"""
+    first INTEGER NOT NULL DEFAULT 0, last INTEGER NOT NULL DEFAULT 0)      -- numbers of messages""",
+    """CREATE TABLE block (
+    number INTEGER PRIMARY KEY,                         -- n >> BLOCK_BITS
+    since INTEGER NOT NULL, until INTEGER NOT NULL,     -- when its first and last were accepted, in us
+    records INTEGER NOT NULL)""",
+    *rows.SCHEMA,
+    *campaigns.SCHEMA,
+    *shelves.SCHEMA,
+    *Values.SCHEMA,
+)
+_BLOCKS = f"""INSERT INTO block SELECT n >> {BLOCK_BITS} AS number, min(time), max(time), count(*)
+    FROM message WHERE n BETWEEN ? AND ? GROUP BY number
+    ON CONFLICT DO UPDATE SET since = min(since, excluded.since), until = max(until, excluded.until),
+    records = records + excluded.records"""
 
-encode_json = msgspec.json.Encoder().encode
 
-
-class Entry(NamedTuple):
-    """A record on its way into the index."""
-
-    record: Record
-    offset: int
-    fields: Fields
+class TooSlow(ValueError):
+    """A question took longer than its deadline. The text is for people."""
 
 
 class Known(NamedTuple):
     """What the index knows of a segment."""
 
-    n: int
+    number: int
     name: str
     indexed_to: int
     complete: bool
     records: int
     message_bytes: int
     first: int
+    """Number of its first message."""
     last: int
-
-
-def key_of(job_id: str) -> int:
-    """The key of a job, but for the rare case that another one has it already."""
-    random_part = int(job_id[ID_DIGITS:], 16) >> (32 - _RANDOM_BITS)
-    return min((int(job_id[:ID_DIGITS]) << _RANDOM_BITS) | random_part, _MAX_KEY)
-
-
-def key_at(seconds: float) -> int:
-    """The smallest key of a job accepted at `seconds` since the epoch or later."""
-    return max(0, min(int(min(seconds, 1e11) * 1_000_000) << _RANDOM_BITS, _MAX_KEY))
 
 
 def index_files(directory: Path) -> list[Path]:
@@ -110,16 +99,21 @@ class Index:
     Args:
         path: the database file; made when it is not there.
 
+    Attributes:
+        deadline: seconds a question may take; None: as long as it takes.
+
     Raises:
         sqlite3.Error: it can't be opened.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.db = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
+        self.deadline: float | None = None
+        self.db = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, cached_statements=_STATEMENTS)
+        self.values = Values(self.db)
         try:
-            self.db.execute("PRAGMA synchronous = NORMAL")
-            self.db.execute("PRAGMA cache_size = -65536")
+            for setting in _SETTINGS.split(";"):
+                self.db.execute(setting)
             if not self._made():
                 self.db.execute("PRAGMA journal_mode = WAL")
                 self._make()
@@ -141,7 +135,7 @@ class Index:
     def _make(self) -> None:
         with self.transaction():
             if not self._made():  # another process was faster
-                for statement in _SCHEMA.split(";"):
+                for statement in _SCHEMA:
                     self.db.execute(statement)
                 self.db.execute(f"PRAGMA user_version = {_VERSION}")
 
@@ -162,8 +156,33 @@ class Index:
             yield
         except BaseException:
             self.db.execute("ROLLBACK")
+            self.values.forget()
             raise
         self.db.execute("COMMIT")
+
+    @contextmanager
+    def question(self, seconds: float | None = None) -> Iterator[None]:
+        """See one state of the index throughout, and no longer than `seconds`, or else the deadline.
+
+        Raises:
+            TooSlow: it took longer.
+        """
+        seconds = self.deadline if seconds is None else seconds
+        if seconds is not None:
+            end = time.monotonic() + seconds
+            self.db.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
+        try:
+            self.db.execute("BEGIN")
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+            raise TooSlow(
+                f"this takes longer than {seconds:g} s; ask for less: a date, another word"
+            ) from None
+        finally:
+            self.db.set_progress_handler(None, 0)
+            self.db.execute("COMMIT")
 
     def segments(self) -> dict[str, Known]:
         """What is known of every segment, by name."""
@@ -171,13 +190,16 @@ class Index:
 
     def places(self, ids: Sequence[str]) -> dict[str, Place]:
         """Where those of the jobs are that are indexed."""
-        rows = self.db.execute(
-            "SELECT m.id, s.name, m.offset, m.sha256 FROM json_each(?) AS asked JOIN message AS m"
-            " ON m.key BETWEEN asked.value ->> 0 AND (asked.value ->> 0) + 15 AND m.id = asked.value ->> 1"
-            " JOIN segment AS s ON s.n = m.segment",
-            [encode_json([[key_of(job_id), job_id] for job_id in ids]).decode()],
-        )
-        return {job_id: Place(*place) for job_id, *place in rows}
+        names = {known.number: known.name for known in self._known()}
+        places = {}
+        for job_id in ids:
+            row = self.db.execute(
+                "SELECT segment, offset, sha256 FROM message WHERE time = ? AND random = ?",
+                rows.stamp(job_id),
+            ).fetchone()
+            if row:
+                places[job_id] = Place(names[row[0]], *row[1:])
+        return places
 
     def add(self, name: str, since: int, until: int, entries: Iterable[Entry], complete: bool) -> bool:
         """Index records of a segment.
@@ -197,93 +219,84 @@ class Index:
             known = self._known("WHERE name = ?", [name])[0]
             if known.indexed_to != since:
                 return False
-            if not known.indexed_to:
-                self.db.execute(_WORDS.format(known.n))
-            added = [(key, entry) for entry in entries if (key := self._insert(known.n, entry))]
-            keys = [key for key, _ in added]
+            added = self._new(entries)
+            self._insert(known.number, added)
+            first = known.first if known.records or not added else added[0][0]
             self.db.execute(
-                "UPDATE segment SET indexed_to = ?, complete = ?, records = ?, message_bytes = ?,"
-                " first = ?, last = ? WHERE n = ?",
+                "UPDATE segment SET indexed_to = ?, complete = ?, records = records + ?,"
+                " message_bytes = message_bytes + ?, first = ?, last = ? WHERE number = ?",
                 [
                     until,
                     complete,
-                    known.records + len(added),
-                    known.message_bytes + sum(len(entry.record.message) for _, entry in added),
-                    min([known.first, *keys] if known.first else keys, default=0),
-                    max([known.last, *keys]),
-                    known.n,
+                    len(added),
+                    sum(len(entry.record.message) for _, entry in added),
+                    first,
+                    added[-1][0] if added else known.last,
+                    known.number,
                 ],
             )
-        if complete:
-            self.db.execute(f"INSERT INTO words_{known.n} (words_{known.n}) VALUES ('optimize')")
         return True
 
+    def _new(self, entries: Iterable[Entry]) -> list[tuple[int, Entry]]:
+        """Those that are not in the index already, archived twice around a crash, with their numbers."""
+        fresh: dict[str, Entry] = {}
+        for entry in entries:
+            taken = self.db.execute(
+                "SELECT 1 FROM message WHERE time = ? AND random = ?", rows.stamp(entry.record.id)
+            ).fetchone()
+            if not taken:
+                fresh.setdefault(entry.record.id, entry)
+        return list(enumerate(fresh.values(), shelves.following(self.db)))
+
+    def _insert(self, segment: int, added: list[tuple[int, Entry]]) -> None:
+        if not added:
+            return
+        seen = campaigns.add(self.db, added)
+        self.db.executemany(
+            rows.INSERT, (rows.row(n, segment, entry, self.values, seen) for n, entry in added)
+        )
+        shelves.add(self.db, added)
+        self.db.execute(_BLOCKS, [added[0][0], added[-1][0]])
+
     def forget(self, name: str) -> None:
-        """Drop all that is known of a segment: it was dropped, or must be read again."""
+        """Drop all that is known of a segment: it was dropped, or must be read again.
+
+        Its words stay, unseen, until all messages of their shelf are gone.
+        """
         with self.transaction():
-            row = self.db.execute("SELECT n FROM segment WHERE name = ?", [name]).fetchone()
-            if row:
-                self.db.execute(f"DROP TABLE IF EXISTS words_{row[0]}")
-                self.db.execute("DELETE FROM message WHERE segment = ?", row)
-                self.db.execute("DELETE FROM segment WHERE n = ?", row)
+            for known in self._known("WHERE name = ?", [name]):
+                begin, end = known.first >> BLOCK_BITS, known.last >> BLOCK_BITS
+                mine = [known.first, known.last, known.number]
+                campaigns.forget(self.db, *mine)
+                self.db.execute("DELETE FROM message WHERE n BETWEEN ? AND ? AND segment = ?", mine)
+                self.db.execute("DELETE FROM block WHERE number BETWEEN ? AND ?", [begin, end])
+                self.db.execute(_BLOCKS, [begin << BLOCK_BITS, ((end + 1) << BLOCK_BITS) - 1])
+                self.db.execute("DELETE FROM segment WHERE number = ?", [known.number])
+
+    def tidy(self) -> bool:
+        """Do a small piece of what can wait: nobody who writes meanwhile waits long.
+
+        Returns:
+            Whether there is more to do.
+        """
+        with self.transaction():
+            return shelves.tidy(self.db)
+
+    def numbered(self) -> int:
+        """How many messages take room: also those that are forgotten, as long as their words are there."""
+        return int(self.db.execute("SELECT total(records) FROM shelf").fetchone()[0])
+
+    def offsets(self, known: Known) -> dict[int, str]:
+        """Where the messages of a segment are, as the index has it: their ids by offset."""
+        found = self.db.execute(
+            "SELECT offset, time, random FROM message WHERE n BETWEEN ? AND ? AND segment = ?",
+            [known.first, known.last, known.number],
+        )
+        return {offset: rows.job_id(*stamp) for offset, *stamp in found}
 
     def _known(self, where: str = "", values: Sequence[object] = ()) -> list[Known]:
-        rows = self.db.execute(f"SELECT {', '.join(Known._fields)} FROM segment {where}", values)
-        return [Known(*row) for row in rows]
-
-    def _insert(self, n: int, entry: Entry) -> int | None:
-        """Add one record; None when its job is in the index already, archived twice around a crash."""
-        key = key_of(entry.record.id)
-        while taken := self.db.execute("SELECT id FROM message WHERE key = ?", [key]).fetchone():
-            if taken[0] == entry.record.id:
-                return None
-            key += 1
-        self.db.execute(_INSERT, [key, entry.record.id, n, *_row(entry)])
-        self.db.execute(
-            f"INSERT INTO words_{n} (rowid, subject, sender, recipient, attachment, origin, body)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [key, *_words(entry)],
-        )
-        return key
-
-
-_INSERT = "INSERT INTO message VALUES (" + ", ".join("?" * 16) + ")"
-
-
-def _row(entry: Entry) -> list[object]:
-    record, offset, fields = entry
-    envelope = record.envelope
-    campaign = campaign_of(record.notes)
-    rcpt_tos = [printable(address) for address in envelope.rcpt_tos]
-    return [
-        offset,
-        len(record.message),
-        record.sha256,
-        packed_ip(envelope.client_ip),
-        printable(envelope.client_ip),
-        printable(envelope.helo or ""),
-        printable(envelope.mail_from),
-        encode_json(rcpt_tos).decode(),
-        fields.subject,
-        fields.senders[0] if fields.senders else "",
-        None if campaign is None else printable(campaign),
-        len(fields.attachments),
-        "; ".join(fields.defects),
-    ]
-
-
-def _words(entry: Entry) -> list[str]:
-    envelope, fields = entry.record.envelope, entry.fields
-    campaign = campaign_of(entry.record.notes)
-    files = [f"{file.name} {file.sha256}" for file in fields.attachments]
-    columns = (
-        fields.subject,
-        "\n".join([printable(envelope.mail_from), *fields.senders]),
-        "\n".join([*map(printable, envelope.rcpt_tos), *fields.recipients]),
-        "\n".join(files),
-        "\n".join(map(printable, (envelope.client_ip, envelope.helo or "", campaign or ""))),
-    )
-    return [*(searchable(column, _MAX_ENVELOPE) for column in columns), fields.text]
+        found = self.db.execute(f"SELECT {', '.join(Known._fields)} FROM segment {where}", values)
+        return [Known(*row) for row in found]
 
 
 def replace(directory: Path, rebuilt: Path) -> None:

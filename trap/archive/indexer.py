@@ -9,8 +9,10 @@ a line comes in on its standard input, and ends when that is closed: when its pa
 several on one archive, one is at work; the others wait for its lock.
 """
 
+import datetime
 import errno
 import fcntl
+import heapq
 import logging
 import os
 import resource
@@ -24,17 +26,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trap import fsio
-from trap.archive.index import Entry, Index, replace
+from trap.archive.index import Index, replace
 from trap.archive.record import Corrupt
+from trap.archive.rows import Entry
 from trap.archive.segment import Frame, Reader
 from trap.archive.store import segments
 from trap.archive.suspect import SUFFIX, Suspect
+from trap.job import ID_DIGITS, new_id
 
 log = logging.getLogger("spamtrap.archive")
 
 LOCK = "index.lock"
 REBUILD_LOCK = "reindex.lock"
-_BATCH_RECORDS = 500
+_BATCH_RECORDS = 512
 _BATCH_SECONDS = 1.0
 _BATCH_BYTES = 32 << 20
 _GRACE = 5.0
@@ -44,6 +48,8 @@ _TROUBLE = 5.0
 _MEMORY = 4 << 30
 _IDLE = 1.0
 """Seconds between two looks when nobody says that there is something new."""
+_TIDY_STEPS = 10
+"""Of what can wait, between two looks."""
 _GATHER = 0.25
 """Seconds between two looks at least: a look costs as much as ten messages, a commit as much as five."""
 
@@ -79,19 +85,43 @@ def catch_up(
     present = {path.name.removesuffix(path.suffix): path for path in segments(directory)}
     for name in known.keys() - present.keys():
         index.forget(name)
-    for name, path in present.items():
+    unfinished = [path for name, path in present.items() if name not in known or not known[name].complete]
+    for _ in _in_turns([(_begun(path), _segment(index, path, done)) for path in unfinished]):
         if stop():
             return
-        entry = known.get(name)
-        if entry and entry.complete:
-            continue
-        try:
-            with Reader(path) as reader:
-                _segment(index, reader, entry.indexed_to if entry else 0, stop, done)
-        except FileNotFoundError:
-            continue  # retention took it just now
-        except Corrupt as error:
-            log.debug("%s is not indexed: %s", name, error)
+    for _ in range(_TIDY_STEPS):
+        if stop() or not index.tidy():
+            return
+
+
+def _in_turns(lines: list[tuple[str, Iterator[str]]]) -> Iterator[str]:
+    """Go on with what comes first, again and again.
+
+    So messages are numbered nearly as they came, also when several workers wrote a segment each.
+
+    Args:
+        lines: what each begins with, or something near; and what goes on with it when it is asked what
+            follows after that.
+    """
+    heap = [(start, number, line) for number, (start, line) in enumerate(lines)]
+    heapq.heapify(heap)
+    while heap:
+        _, number, line = heap[0]
+        following = next(line, None)
+        if following is None:
+            heapq.heappop(heap)
+        else:
+            heapq.heapreplace(heap, (following, number, line))
+            yield following
+
+
+def _begun(path: Path) -> str:
+    """What the ids of messages begin with that came when a segment was begun."""
+    try:
+        moment = datetime.datetime.strptime(path.name.partition("-")[0] + "+0000", "%Y%m%dT%H%M%S.%fZ%z")
+    except ValueError:  # somebody gave it another name
+        return ""
+    return new_id(moment.timestamp())[:ID_DIGITS]
 
 
 def ends(directory: Path, index: Index) -> dict[str, tuple[int, int]]:
@@ -168,6 +198,8 @@ def rebuild(
             fsio.unlink(os.fspath(made) + suffix)
         index = Index(made)
         catch_up(directory, index, stop, done)
+        while not stop() and index.tidy():
+            pass
         index.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         index.close()
         if not stop():
@@ -175,47 +207,56 @@ def rebuild(
         fsio.unlink(os.fspath(made) + SUFFIX)
 
 
-def _segment(
-    index: Index, reader: Reader, since: int, stop: Callable[[], bool], done: Callable[[int], None]
-) -> None:
-    sealed, end = reader.seal is not None, reader.end
-    if since > end:
-        # What we indexed was cut off again: its writer could not sync it. Read all of it anew.
-        index.forget(reader.name)
-        since = 0
-    at = since or reader.start
-    with Suspect(index.path, reader.name) as suspect:
-        for entries, until in _batches(reader, at, suspect):
-            if not index.add(reader.name, since, until, entries, complete=False):
-                return
-            done(until - at)
-            since = at = until
-            if stop():
-                return
-    if sealed:
-        index.add(reader.name, since, end, [], complete=True)
+def _segment(index: Index, path: Path, done: Callable[[int], None]) -> Iterator[str]:
+    """Index a segment by the handful; yields the id of the message each begins with, before that."""
+    try:
+        with Reader(path) as reader:
+            known = index.segments().get(reader.name)
+            since, sealed, end = known.indexed_to if known else 0, reader.seal is not None, reader.end
+            if since > end:
+                # What we indexed was cut off again: its writer could not sync it. Read all of it anew.
+                index.forget(reader.name)
+                since = 0
+            at = since or reader.start
+            frames = reader.frames(at)
+            frame = next(frames, None)
+            with Suspect(index.path, reader.name) as suspect:
+                while frame:
+                    yield frame.id
+                    entries, until, frame = _batch(reader, frame, frames, suspect)
+                    if not index.add(reader.name, since, until, entries, complete=False):
+                        return
+                    done(until - at)
+                    since = at = until
+            if sealed:
+                index.add(reader.name, since, end, [], complete=True)
+    except FileNotFoundError:
+        return  # retention took it just now
+    except Corrupt as error:
+        log.debug("%s is not indexed: %s", path.name, error)
 
 
-def _batches(reader: Reader, start: int, suspect: Suspect) -> Iterator[tuple[list[Entry], int]]:
-    """Parsed records from `start` on, in handfuls that are soon committed, and where each ends."""
+def _batch(
+    reader: Reader, frame: Frame, frames: Iterator[Frame], suspect: Suspect
+) -> tuple[list[Entry], int, Frame | None]:
+    """Some parsed records, soon to be committed; where they end; and the frame that follows."""
     entries: list[Entry] = []
-    size = end = 0
-    begun = time.monotonic()
-    for frame in reader.frames(start):
+    size, begun = 0, time.monotonic()
+    following: Frame | None = frame
+    while following:
+        frame = following
         if entry := _entry(reader, frame, suspect):
             entries.append(entry)
-        size, end = size + frame.message_bytes, frame.end
+        size += frame.message_bytes
+        following = next(frames, None)
         if (
             len(entries) >= _BATCH_RECORDS
             or size >= _BATCH_BYTES
             or time.monotonic() - begun > _BATCH_SECONDS
         ):
-            suspect.none()
-            yield entries, end
-            entries, size, end, begun = [], 0, 0, time.monotonic()
+            break
     suspect.none()
-    if end:
-        yield entries, end
+    return entries, frame.end, following
 
 
 def _entry(reader: Reader, frame: Frame, suspect: Suspect) -> Entry | None:

@@ -50,21 +50,21 @@ def due(directory: Path, now: float, max_age: float | None, max_bytes: int | Non
 def index_shares(directory: Path) -> dict[str, int]:
     """Bytes of the index that are a segment's, by its name: each message's share is the same.
 
-    Free pages belong to none. The file does not shrink, but what is indexed next takes them; and what
-    was dropped a moment ago, and is not forgotten yet, keeps its own share: no other segment goes for it.
+    Free pages belong to none. The file does not shrink, but what is indexed next takes them. What was
+    dropped keeps its own share as long as the index has it, words longer than rows: no other segment
+    goes for it.
     """
     if not index_files(directory):
         return {}
     try:
         with closing(Index.open(directory)) as index:
-            known = index.segments()
+            known, messages = index.segments(), index.numbered() or 1
             pages, free, size = (
                 index.db.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "freelist_count", "page_size")
             )
     except sqlite3.Error:  # without an index to read, the segments alone count until there is one
         return {}
-    messages = sum(segment.records for segment in known.values()) or 1
     return {name: (pages - free) * size * each.records // messages for name, each in known.items()}
 
 

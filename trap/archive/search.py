@@ -1,25 +1,39 @@
-"""Answers queries from the index, newest message first, a page at a time."""
+"""Answers queries from the index, newest message first, a page at a time.
+
+A query's words and facts are one FTS5 expression; its time becomes ranges of numbers, which blocks
+tell, and a condition on each row. So a page costs what its rows cost, wherever in the archive it lies.
+"""
 
 # ruff: noqa: S608 - what is put into SQL texts are our own column names and table numbers
 
-import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
-from trap.archive.index import Index, Known, key_at, key_of
+from trap.archive import shelves
+from trap.archive.campaigns import unpack_name
+from trap.archive.index import BLOCK_BITS, MAX_NUMBER, Index
 from trap.archive.query import Query
-from trap.job import id_time, split_name
+from trap.archive.rows import COUNTED, job_id, recipients, stamp, unpacked_ip
+from trap.job import MAX_SIZE, id_time, split_name
 
-_decode_list = msgspec.json.Decoder(list[str]).decode
+_PAGE = 500
+"""Rows read at once when all are asked for."""
+_FOREVER = 1e11
+_MAX_RANGES = 100
+_COLUMNS = (
+    "n", *COUNTED, "time", "random", "segment", "offset", "size", "attachments", "sha256", "client_ip",
+    "helo", "mail_from", "rcpt_tos", "subject", "sender", "defects",
+)  # fmt: skip
+
+Range = tuple[int, int]
+"""Numbers of messages, from the first to the last."""
 
 
 class Row(NamedTuple):
     """A message as lists show it. Strings are fit for any output."""
 
-    key: int
-    """Its place in the order of time; what `find` goes on from."""
+    n: int
+    """Its place in the order of the archive."""
     id: str
     segment: int
     offset: int
@@ -36,6 +50,8 @@ class Row(NamedTuple):
     attachments: int
     """How many."""
     defects: str
+    facets: dict[str, list[str]]
+    """What it is counted by (trap.archive.facts.FACETS)."""
 
     @property
     def received_at(self) -> float:
@@ -58,104 +74,200 @@ class Row(NamedTuple):
         }
 
 
-_COLUMNS = ", ".join(f"m.{name}" for name in Row._fields)
+class Reach(NamedTuple):
+    """How far a question goes: what must be true of a row besides the words, and the numbers to look at."""
+
+    match: str
+    conditions: str
+    values: list[object]
+    sizes: bool
+    """Sizes are among the conditions."""
+    ranges: list[Range]
+    """Newest first."""
 
 
-def find(index: Index, query: Query, before: int | None = None, limit: int = -1) -> Iterator[Row]:
+def find(index: Index, query: Query, below: int = MAX_NUMBER, limit: int = -1) -> Iterator[Row]:
     """The messages a query matches, newest first.
 
     Args:
-        before: go on after the row with this key.
+        below: only those with smaller numbers.
         limit: at most so many; -1 for all.
+
+    Raises:
+        TooSlow: the index's deadline passed before there was a page.
     """
-    low = key_at(query.since)
-    high = key_at(query.until) - 1
-    if before is not None:
-        high = min(high, before - 1)
-    if not query.words and not query.without:
-        yield from _select(
-            index,
-            f"SELECT {_COLUMNS} FROM message AS m WHERE m.key BETWEEN ? AND ?",
-            [low, high],
-            query,
-            limit,
-        )
-        return
-    parts = [
-        part for part in index.segments().values() if part.records and part.first <= high and part.last >= low
-    ]
-    rows = _merged([(part, _in_segment(index, part, query, low, high, limit)) for part in parts])
-    for count, row in enumerate(rows):
-        if count == limit:
+    while limit:
+        page = _PAGE if limit < 0 else min(limit, _PAGE)
+        with index.question():
+            found = hits(index, reach(index, query, 0, below - 1), _COLUMNS, page)
+            rows = rows_of(index, found)
+        yield from rows
+        if len(rows) < page:
             return
-        yield row
+        below = rows[-1].n
+        limit -= len(rows) if limit > 0 else 0
 
 
-def get(index: Index, job_id: str) -> Row | None:
+def newer(index: Index, query: Query, above: int, limit: int) -> list[Row]:
+    """The messages a query matches that come right after number `above`, at most `limit`; newest first.
+
+    Raises:
+        TooSlow: the index's deadline passed.
+    """
+    with index.question():
+        found = hits(index, reach(index, query, above + 1), _COLUMNS, limit, oldest_first=True)
+        return rows_of(index, found)[::-1]
+
+
+def get(index: Index, wanted: str) -> Row | None:
     """The message with this id."""
-    if not split_name(f"{job_id}.0"):
+    if not split_name(f"{wanted}.0"):
         return None
-    # SQLite adds: it has larger numbers than a key may be.
-    rows = index.db.execute(
-        f"SELECT {_COLUMNS} FROM message AS m WHERE key BETWEEN ?1 AND ?1 + 15 AND id = ?2",
-        [key_of(job_id), job_id],
-    )
-    return next(map(_row, rows), None)
+    return _first(index, "WHERE time = ? AND random = ?", stamp(wanted))
 
 
 def oldest(index: Index) -> Row | None:
     """The message that was accepted before all others."""
-    return next(
-        map(_row, index.db.execute(f"SELECT {_COLUMNS} FROM message AS m ORDER BY key LIMIT 1")), None
+    return _first(index, "ORDER BY time LIMIT 1")
+
+
+def newest(index: Index) -> Row | None:
+    """The message that was accepted after all others."""
+    return _first(index, "ORDER BY time DESC LIMIT 1")
+
+
+def _first(index: Index, which: str, values: Sequence[object] = ()) -> Row | None:
+    with index.question():
+        found = index.db.execute(f"SELECT {_selected(_COLUMNS)} FROM message AS m {which}", values).fetchall()
+        return next(iter(rows_of(index, found)), None)
+
+
+def place(index: Index, wanted: str, gone: int = 0) -> int | None:
+    """The number of a message; `gone` is added to that of the one before it when it is not there.
+
+    None for what is no id.
+    """
+    if not split_name(f"{wanted}.0"):
+        return None
+    time, random = stamp(wanted)
+    exact = index.db.execute("SELECT n FROM message WHERE time = ? AND random = ?", [time, random]).fetchone()
+    if exact:
+        return int(exact[0])
+    before = "SELECT n FROM message WHERE time <= ? ORDER BY time DESC LIMIT 1"
+    found = index.db.execute(before, [time]).fetchone()
+    return (found[0] if found else -1) + gone
+
+
+def reach(index: Index, query: Query, low: int = 0, high: int = MAX_NUMBER) -> Reach:
+    """What to look at for a query, among the numbers from `low` to `high`."""
+    since, until = (round(min(seconds, _FOREVER) * 1_000_000) for seconds in (query.since, query.until))
+    dated = query.since > 0 or query.until < _FOREVER
+    conditions: list[tuple[str, object]] = []
+    if dated:
+        conditions += [("time >= ?", since), ("time < ?", until)]
+    if query.min_size:
+        conditions.append(("size >= ?", query.min_size))
+    if query.max_size is not None:
+        conditions.append(("size <= ?", query.max_size))
+    sizes = bool(query.min_size or query.max_size is not None)
+    return Reach(
+        " AND ".join(filter(None, (query.match and f"({query.match})", _sizes(query) if sizes else ""))),
+        "".join(f" AND m.{condition}" for condition, _ in conditions),
+        [value for _, value in conditions],
+        sizes,
+        _ranges(index, since, until, low, high) if dated else [(low, high)],
     )
 
 
-def _in_segment(index: Index, part: Known, query: Query, low: int, high: int, limit: int) -> Iterator[Row]:
-    words = f"words_{part.n}"
-    without = " OR ".join(query.without)
-    if query.words:
-        match = " AND ".join([*query.words, *query.hints])
-        sql = (
-            f"SELECT {_COLUMNS} FROM {words} CROSS JOIN message AS m ON m.key = {words}.rowid"
-            f" WHERE {words} MATCH ? AND {words}.rowid BETWEEN ? AND ?"
+def _sizes(query: Query) -> str:
+    """True of all messages as large as a query wants, and of few others: so few are looked at in vain."""
+    most = MAX_SIZE if query.max_size is None else min(query.max_size, MAX_SIZE)
+    facts = (shelves.size_fact(bits) for bits in range(query.min_size.bit_length(), most.bit_length() + 1))
+    return f"facts : ({' OR '.join(facts)})"
+
+
+def _ranges(index: Index, since: int, until: int, low: int, high: int) -> list[Range]:
+    """The runs of blocks with messages of a time, newest first; the oldest as one when they are many."""
+    found = index.db.execute(
+        "SELECT min(number), max(number) FROM (SELECT number, number - row_number() OVER (ORDER BY number)"
+        " AS run FROM block WHERE until >= ? AND since < ? AND number BETWEEN ? AND ?)"
+        " GROUP BY run ORDER BY run DESC",
+        [since, until, low >> BLOCK_BITS, high >> BLOCK_BITS],
+    ).fetchall()
+    if len(found) > _MAX_RANGES:
+        found[_MAX_RANGES:] = [(found[-1][0], found[_MAX_RANGES][1])]
+    return [
+        (max(low, first << BLOCK_BITS), min(high, ((last + 1) << BLOCK_BITS) - 1)) for first, last in found
+    ]
+
+
+def hits(
+    index: Index, wanted: Reach, columns: Sequence[str], limit: int, *, oldest_first: bool = False
+) -> list[tuple[Any, ...]]:
+    """Columns of the messages that are within reach, at most `limit`, in order of their numbers."""
+    order = "" if oldest_first else " DESC"
+    found: list[tuple[Any, ...]] = []
+    for table, low, high in windows(index, wanted, oldest_first=oldest_first):
+        number = f"{table}.rowid" if table else "m.n"
+        source = f"{table} CROSS JOIN message AS m ON m.n = {number}" if table else "message AS m"
+        match = f" AND {table} MATCH ?" if table else ""
+        found += index.db.execute(
+            f"SELECT {_selected(columns)} FROM {source} WHERE {number} BETWEEN ? AND ?{match}"
+            f"{wanted.conditions} ORDER BY {number}{order} LIMIT ?",
+            [low, high, *([wanted.match] if table else []), *wanted.values, limit - len(found)],
         )
-        values: list[object] = [f"({match}) NOT ({without})" if without else match, low, high]
-    else:
-        sql = (
-            f"SELECT {_COLUMNS} FROM message AS m WHERE m.key BETWEEN ? AND ? AND m.segment = ?"
-            f" AND m.key NOT IN (SELECT rowid FROM {words} WHERE {words} MATCH ?)"
-        )
-        values = [max(low, part.first), min(high, part.last), part.n, without]
-    yield from _select(index, sql, values, query, limit, words + ".rowid" if query.words else "m.key")
+        if len(found) >= limit:
+            break
+    return found
 
 
-def _select(
-    index: Index, sql: str, values: list[object], query: Query, limit: int, order: str = "m.key"
-) -> Iterator[Row]:
-    for condition, more in query.conditions:
-        sql += f" AND {condition}"
-        values = [*values, *more]
-    yield from map(_row, index.db.execute(f"{sql} ORDER BY {order} DESC LIMIT ?", [*values, limit]))
+def windows(index: Index, wanted: Reach, *, oldest_first: bool = False) -> list[tuple[str, int, int]]:
+    """The tables to search for words, "" for none, each with the numbers to look at, in order."""
+    first, last = (
+        index.db.execute(f"SELECT {which}(n) FROM message").fetchone()[0] for which in ("min", "max")
+    )
+    if first is None:
+        return []
+    ranges = [(max(first, low), min(last, high)) for low, high in wanted.ranges]
+    found = [("", low, high) for low, high in ranges if low <= high]
+    if wanted.match:
+        found = [
+            (
+                shelves.table(shelf),
+                max(low, shelf << shelves.BITS),
+                min(high, ((shelf + 1) << shelves.BITS) - 1),
+            )
+            for shelf in shelves.numbers(index.db)
+            for low, high in ranges
+            if low <= high and low >> shelves.BITS <= shelf <= high >> shelves.BITS
+        ]
+    return found[::-1] if oldest_first else found
 
 
-def _row(row: tuple[Any, ...]) -> Row:
-    values = dict(zip(Row._fields, row, strict=True))
-    return Row(**{**values, "rcpt_tos": _decode_list(values["rcpt_tos"])})
+def rows_of(index: Index, found: list[tuple[Any, ...]]) -> list[Row]:
+    """Rows by all their columns."""
+    counted = len(COUNTED)
+    index.values.load(value for row in found for value in row[1:counted])
+    names = _campaigns(index, {row[counted] for row in found} - {None})
+    return [_row(index, row, names) for row in found]
 
 
-def _merged(parts: list[tuple[Known, Iterator[Row]]]) -> Iterator[Row]:
-    """The rows of all segments, newest first. One that holds nothing newer is not asked before its time."""
-    waiting = sorted(parts, key=lambda part: part[0].last)
-    running: list[tuple[int, int, Row, Iterator[Row]]] = []
-    while waiting or running:
-        while waiting and (not running or waiting[-1][0].last >= -running[0][0]):
-            known, rows = waiting.pop()
-            if row := next(rows, None):
-                heapq.heappush(running, (-row.key, known.n, row, rows))
-        if running:
-            _, n, row, rows = running[0]
-            yield row
-            if following := next(rows, None):
-                heapq.heapreplace(running, (-following.key, n, following, rows))
-            else:
-                heapq.heappop(running)
+def _row(index: Index, row: tuple[Any, ...], campaigns: dict[int, str]) -> Row:
+    held = dict(zip(_COLUMNS, row, strict=True))
+    facets = {name: index.values.texts(held.pop(name)) for name in COUNTED if name != "campaign"}
+    campaign = campaigns.get(held.pop("campaign"))
+    facets["campaign"] = [campaign] if campaign else []
+    held["id"] = job_id(held.pop("time"), held.pop("random"))
+    held["client_ip"] = unpacked_ip(held["client_ip"])
+    held["rcpt_tos"] = recipients(held["rcpt_tos"])
+    return Row(**held, campaign=campaign, facets=facets)
+
+
+def _campaigns(index: Index, numbers: set[int]) -> dict[int, str]:
+    marks = ", ".join("?" * len(numbers))
+    found = index.db.execute(f"SELECT number, name FROM campaign WHERE number IN ({marks})", [*numbers])
+    return {number: unpack_name(name) for number, name in found}
+
+
+def _selected(columns: Sequence[str]) -> str:
+    return ", ".join(f"m.{name}" for name in columns)

@@ -89,8 +89,7 @@ def _sha256(reader: Reader, end: int) -> bytes:
 
 def _compare(index: Index, known: Known, found: dict[int, str]) -> Iterator[Fault]:
     """What the index says of a segment against what is in it, as far as it is indexed."""
-    rows = index.db.execute("SELECT id, offset FROM message WHERE segment = ?", [known.n])
-    indexed = {offset: job_id for job_id, offset in rows}
+    indexed = index.offsets(known)
     for offset, job_id in indexed.items():
         if found.get(offset) != job_id:
             yield Fault(offset, f"the index says that {job_id} is here, but it is not")

@@ -72,7 +72,7 @@ def test_a_lost_tail_is_found(directory: Path, sealed: Path, indexed: Indexed) -
 
 def test_what_the_index_lacks_is_found(directory: Path, sealed: Path, indexed: Indexed) -> None:
     index = indexed()
-    index.db.execute("DELETE FROM message WHERE key = (SELECT max(key) FROM message)")
+    index.db.execute("DELETE FROM message WHERE n = (SELECT max(n) FROM message)")
     (fault,) = faults(directory, index)
     assert "the index does not know" in fault
     sealed.unlink()
