@@ -32,10 +32,8 @@ _GUESSES = ("utf-8", "cp1252", "latin-1")
 def codec(charset: str) -> str:
     """Python's name for a charset; empty when there is none that mail may ask for.
 
-    >>> codec("ISO_8859-1:1987"), codec("zlib"), codec("punycode")
-    ('', '', '')
-    >>> codec("ks_c_5601-1987")
-    'cp949'
+    >>> codec("ks_c_5601-1987"), codec("zlib"), codec("punycode")
+    ('cp949', '', '')
     """
     try:
         name = codecs.lookup(charset[:60]).name

@@ -1,0 +1,260 @@
+"""Keeps the trap's identities out of what is shown: its recipients, its hosts, its addresses.
+
+Who lets others read what the trap got shows them, line by line, whom to leave out next time. So each
+address is looked for as it is and in the forms mail hides it in: coded for a URL, in base64, in hex,
+backwards, as a hash. Of a domain of the trap, what stands in front of it goes too.
+
+    >>> mask_text("To: Joe.Trap@Trap.Example, seen by mx.trap.example", {"joe.trap@trap.example"})
+    'To: •••, seen by •••'
+"""
+
+import base64
+import hashlib
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from trap.archive.record import Record
+from trap.config import Config
+from trap.job import Headers
+from trap.traces import MIN_WORD, ROLES, registrable
+from trap.view.view import View
+
+MASK = "•••"
+MAX_HIDDEN = 40
+"""Identities whose hidden forms are looked for; of more, only what is readable, which is quicker found."""
+_MAX_DELIVERED = 100
+_SHORTEST = 3
+"""Characters of a word that is looked for at all when it stands alone."""
+
+_DELIVERED = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-rcpt-to", "apparently-to")
+_ADDRESS = re.compile(r"[\w.+=%&'*/~!#$^{|}-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,9}")
+_WORD = re.compile(r"[\w.+-]{3,64}")
+_WILD = frozenset("*?")
+_FOR = re.compile(r"\bfor[ \t]+<?([^\s;<>]{1,320}@[^\s;<>]{1,255})", re.IGNORECASE)
+_BY = re.compile(r"\bby[ \t]+([\w.-]{4,255})", re.IGNORECASE)
+_BEFORE = re.compile(r"[\w.+=%\[\]@-]{0,119}(?:[.@\]]|[%=]40)\Z")
+_TAG = re.compile(r"(<[a-zA-Z/!](?:[^\"'>]|\"[^\"]*\")*>)")
+_TITLE = re.compile(r' (title|alt)="([^"]*)"')
+_KEPT = frozenset(
+    ("type", "charset", "encoding", "disposition", "sha256", "md5", "sniffed", "where", "missing", "protocol")
+)
+"""Fields of a view that name nobody."""
+
+
+def identities(record: Record, config: Config) -> frozenset[str]:
+    """What would tell who the trap is: addresses, domains, hosts and IP addresses, in lower case."""
+    envelope, headers = record.envelope, Headers(record.message)
+    found = {address.lower() for address in envelope.rcpt_tos}
+    for name in _DELIVERED:
+        for said in headers.get_all(name)[:_MAX_DELIVERED]:
+            found.update(address.lower() for address in _ADDRESS.findall(said[:2000]))
+    own = {registrable(address.rpartition("@")[2]) for address in found} - {""}
+    received = [said[:2000] for said in headers.get_all("received")[:_MAX_DELIVERED]]
+    for said in received:
+        found.update(address.lower() for address in _FOR.findall(said))
+    hosts = {host.lower().strip(".") for said in received for host in _BY.findall(said)}
+    found.update(host for host in hosts if registrable(host) in own)
+    if received and _is_relay(envelope.client_ip):
+        found.update(host.lower() for host in _BY.findall(received[0]))
+    found.update((envelope.server_ip, config.hostname.lower()))
+    found.update(listener.host for listener in config.listen)
+    for pattern in (*config.accept.domains, *config.accept.addresses):
+        name = pattern.lower().lstrip(".")
+        found.add(name.rpartition("@")[2] if _WILD.intersection(name) else name)
+    names = (name for name in found if len(name) >= _SHORTEST and not _WILD.intersection(name))
+    return frozenset(name for name in names if not _says_nothing(name))
+
+
+def _says_nothing(name: str) -> bool:
+    """Loopback and "any" are everybody's."""
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name == "localhost"
+    return address.is_loopback or address.is_unspecified
+
+
+def _is_relay(client_ip: str) -> bool:
+    """Whether the client is a server of ours in front of the trap, or a replay: its Received is ours too."""
+    try:
+        return ipaddress.ip_address(client_ip).is_private
+    except ValueError:
+        return True
+
+
+def mask_text(text: str, identities: Iterable[str]) -> str:
+    """A text with every trace of the identities replaced by "•••"."""
+    spans = _spans(text, frozenset(identities))
+    return _without(text, spans) if spans else text
+
+
+def mask_lines(lines: list[tuple[int, str]], identities: Iterable[str]) -> list[tuple[int, str]]:
+    """The lines of `raw_lines`, masked; what a line's end cuts in two is found as well."""
+    texts = [text.removesuffix("=") if text.endswith("=") else text for _, text in lines]
+    spans = _spans("".join(texts), frozenset(identities))
+    masked, start, at = [], 0, 0
+    for (number, text), bare in zip(lines, texts, strict=True):
+        end = start + len(bare)
+        while at < len(spans) and spans[at][1] <= start:
+            at += 1
+        here = []
+        for left, right in spans[at:]:
+            if left >= end:
+                break
+            here.append((max(left, start) - start, min(right, end) - start))
+        masked.append((number, _without(bare, here) + text[len(bare) :]))
+        start = end
+    return masked
+
+
+def masked(view: View, identities: Iterable[str]) -> View:
+    """A view in which no identity is left."""
+    names = frozenset(identities)
+    found = _masked(msgspec.to_builtins(view), names)
+    found["html"] = mask_html(view.html, names)
+    return msgspec.convert(found, View)
+
+
+def mask_html(document: str, identities: Iterable[str]) -> str:
+    """The document of a view, masked in its text and titles; its tags stay what they are."""
+    names = frozenset(identities)
+    head, body, rest = document.partition("<body>")
+    if not _spans(rest, names):
+        return document
+    pieces = _TAG.split(rest)
+    for number, piece in enumerate(pieces):
+        if number % 2 == 0:
+            pieces[number] = mask_text(piece, names)
+        elif ' title="' in piece or ' alt="' in piece:
+            pieces[number] = _TITLE.sub(lambda found: f' {found[1]}="{mask_text(found[2], names)}"', piece)
+    return f"{head}{body}{''.join(pieces)}"
+
+
+def _masked(thing: Any, names: frozenset[str]) -> Any:
+    if isinstance(thing, str):
+        return mask_text(thing, names)
+    if isinstance(thing, list):
+        return [_masked(item, names) for item in thing]
+    if isinstance(thing, dict):
+        return {
+            key: value if key in _KEPT or key == "html" else _masked(value, names)
+            for key, value in thing.items()
+        }
+    return thing
+
+
+def _spans(text: str, names: frozenset[str]) -> list[tuple[int, int]]:
+    """Where identities are, without overlaps, in order."""
+    finder = _finder(names)
+    found = sorted(finder.spans(text))
+    merged: list[tuple[int, int]] = []
+    for start, end in found:
+        if merged and start <= merged[-1][1]:
+            start, end = merged[-1][0], max(end, merged.pop()[1])
+        merged.append((start, end))
+    return merged
+
+
+def _without(text: str, spans: list[tuple[int, int]]) -> str:
+    kept, at = [], 0
+    for start, end in spans:
+        kept += [text[at:start], MASK]
+        at = end
+    return "".join([*kept, text[at:]])
+
+
+class _Finder:
+    """Finds identities; made once for all the strings of a page."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        domains: set[str] = set()
+        words: set[str] = set()
+        forms: set[str] = set()
+        for name in names:
+            local, at, domain = name.rpartition("@")
+            if not at:
+                (domains if registrable(domain) else words).update({name, name.replace(".", "[.]")} - ROLES)
+                continue
+            domains.update({domain, registrable(domain)} - {""})
+            for word in {local, local.partition("+")[0]} - ROLES:
+                if len(word) >= _SHORTEST:
+                    (words if len(word) < MIN_WORD else forms).add(word)
+            forms.add(name)
+        domains.update([domain.replace(".", "[.]") for domain in domains])
+        few = len(names) <= MAX_HIDDEN
+        hidden = {form for name in forms for form in _hidden(name)} if few else set()
+        self._domains = _expression(domains, whole=True)
+        self._others = [_expression(words if few else set(), whole=True), _expression(hidden, whole=False)]
+        self._words = frozenset() if few else words | forms
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where they are, in no order."""
+        for found in self._domains.finditer(text):
+            # What stands in front of a domain is a host or an address there.
+            before = _BEFORE.search(text, max(0, found.start() - 120), found.start())
+            yield (before or found).start(), found.end()
+        for expression in self._others:
+            for found in expression.finditer(text):
+                yield found.span()
+        if self._words:
+            yield from (found.span() for found in _WORD.finditer(text) if found[0].lower() in self._words)
+
+
+_finder = lru_cache(maxsize=64)(_Finder)
+
+
+def _expression(words: set[str], whole: bool) -> re.Pattern[str]:
+    """Any of many words; what they begin with alike is tried once."""
+    trie = _trie(words) if words else "(?!)"
+    return re.compile(rf"(?<![a-z0-9]){trie}(?![a-z0-9])" if whole else trie, re.IGNORECASE)
+
+
+def _hidden(form: str) -> Iterator[str]:
+    """What a name is written as, and is where it should not be seen."""
+    yield form
+    raw = form.encode("utf-8", "surrogateescape")
+    yield quote(raw, safe="")
+    yield raw.hex()
+    yield form[::-1]
+    yield from _in_base64(raw)
+    for name in ("md5", "sha1", "sha256"):
+        yield hashlib.new(name, raw, usedforsecurity=False).hexdigest()
+
+
+def _in_base64(raw: bytes) -> Iterator[str]:
+    """What is the same whatever stands around it, for each of the three places it may begin."""
+    for pad, skip in enumerate((0, 2, 3)):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            core = encode(bytes(pad) + raw).decode("ascii")[skip : (pad + len(raw)) * 8 // 6]
+            if len(core) > MIN_WORD:
+                yield core
+
+
+def _trie(words: Iterable[str]) -> str:
+    """An expression that matches the longest of many words at a place, fast."""
+    root: dict[str, Any] = {}
+    for word in words:
+        node = root
+        for letter in word.lower():
+            node = node.setdefault(letter, {})
+        node[""] = {}
+    return _branches(root)
+
+
+def _branches(node: dict[str, Any]) -> str:
+    text = ""
+    while len(node) == 1:
+        ((letter, node),) = node.items()
+        if not letter:
+            return text
+        text += re.escape(letter)
+    if not node:
+        return text
+    branches = "|".join(re.escape(letter) + _branches(after) for letter, after in node.items() if letter)
+    return f"{text}(?:{branches}){'?' if '' in node else ''}"
