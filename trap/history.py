@@ -139,15 +139,19 @@ class History:
         last = int((time.time() if now is None else now) // width) * width
         steps = self._known.steps.get(width, {})
         return [
-            Point(start, steps.get(start, {})) for start in range(last - width * (most - 1), last + 1, width)
+            Point(start, dict(steps.get(start, ())))
+            for start in range(last - width * (most - 1), last + 1, width)
         ]
 
-    def rate(self, key: str, now: float | None = None) -> float:
-        """Events of a kind per second over the last minute, its older part taken to have been even."""
+    def rates(self, now: float | None = None) -> dict[str, float]:
+        """Events of each kind per second over the last minute, its older part taken to have been even."""
         now = time.time() if now is None else now
         *_, before, current = self.points("hour", now)
         share = 1 - now % 60 / 60
-        return (current.counts.get(key, 0) + share * before.counts.get(key, 0)) / 60
+        return {
+            key: (current.counts.get(key, 0) + share * before.counts.get(key, 0)) / 60
+            for key in before.counts.keys() | current.counts.keys()
+        }
 
     def _unread(self, files: list[Path], current: BinaryIO | None) -> tuple[int, float]:
         """Which of the finished files is the first that has something unread; and the time of the last event

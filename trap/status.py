@@ -3,6 +3,7 @@
 import os
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -72,6 +73,31 @@ def collect(config: Config, spool: Spool) -> Status:
     """
     account: Account = tally(config)
     left, accepted = _rates(config.paths.maillog)
+    queues = queue_statuses(spool, left)
+    sinks = read(config)
+    return Status(
+        queues,
+        sum(queue.bad for queue in queues),
+        account.accepted,
+        account.archived,
+        account.dropped,
+        account.shed,
+        account.purged,
+        account.in_flight,
+        accepted,
+        room(config),
+        together(sinks),
+        sinks,
+    )
+
+
+def queue_statuses(spool: Spool, left: Mapping[str, float]) -> list[QueueStatus]:
+    """Every queue that is configured, or holds something.
+
+    Args:
+        spool: the spool; its directories are listed.
+        left: jobs a second that leave each queue.
+    """
     bad = Counter(queue for queue, _, _ in spool.bad())
     now = time.time()
     queues = []
@@ -85,29 +111,19 @@ def collect(config: Config, spool: Spool) -> Status:
         queues.append(
             QueueStatus(name, stats.waiting, stats.claimed, age, stats.workers, rate, bad[name], configured)
         )
-    sinks = read(config)
+    return queues
+
+
+def room(config: Config) -> Room:
+    """What is free where the spool is."""
     space = fsio.space(config.paths.spool)
-    room = Room(
+    return Room(
         os.fspath(config.paths.spool),
         fsio.is_tmpfs(config.paths.spool),
         space.bytes_free,
         round(space.bytes_used, 4),
         space.inodes_free,
         round(space.inodes_used, 4),
-    )
-    return Status(
-        queues,
-        bad.total(),
-        account.accepted,
-        account.archived,
-        account.dropped,
-        account.shed,
-        account.purged,
-        account.in_flight,
-        accepted,
-        room,
-        together(sinks),
-        sinks,
     )
 
 

@@ -183,9 +183,9 @@ def test_the_rate_is_that_of_the_last_minute(config: Config) -> None:
     drop(log, 30, at=minute + 5)
     history = History(config)
     history.update()
-    assert history.rate("left first", now=minute + 30) == pytest.approx((30 + 0.5 * 60) / 60)
-    assert history.rate("left first", now=minute + 59.99) == pytest.approx(0.5, abs=0.01)
-    assert history.rate("left second", now=minute + 30) == 0
+    assert history.rates(minute + 30)["left first"] == pytest.approx((30 + 0.5 * 60) / 60)
+    assert history.rates(minute + 59.99)["left first"] == pytest.approx(0.5, abs=0.01)
+    assert "left second" not in history.rates(minute + 30)
 
 
 def test_reasons_made_up_by_the_thousand_share_one(config: Config) -> None:

@@ -20,6 +20,7 @@ from trap.units import age, size
 from trap.view.viewer import Viewer
 from trap.web import acts, forms
 from trap.web.guard import LOCAL
+from trap.web.pulse import Pulse
 from trap.web.reading import Reading
 from trap.web.tries import Tries
 
@@ -54,6 +55,11 @@ class Site:
             OSError: it is not there, or not ours.
         """
         return Spool.open(self.config)
+
+    @cached_property
+    def pulse(self) -> Pulse:
+        """What the trap is doing, looked at once for all who watch."""
+        return Pulse(self.config, self.spool)
 
     @cached_property
     def viewer(self) -> Viewer:
