@@ -1,0 +1,168 @@
+"""What the page of a message is made of: its tabs, chips, people, parts and hosts, put together from a view.
+
+Strings come from views and rows, so they are fit for any output; templates escape them.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from trap.archive.record import Record
+from trap.archive.search import Row
+from trap.archive.terms import term
+from trap.envelope import printable
+from trap.view.view import Address, PartInfo, Url, View
+from trap.web.download import is_naming
+from trap.web.lookup import Around
+from trap.web.outline import outline
+from trap.web.session import Fact, facts, oddities
+
+_MISSING = {
+    "headers": "its header",
+    "hops": "its way",
+    "parts": "its parts",
+    "text": "its text",
+    "html": "its HTML",
+    "urls": "its URLs",
+    "hashes": "the hashes of its files",
+}
+_SENDERS = frozenset({"from", "sender", "reply-to", "return-path"})
+_MAX_PEOPLE = 12
+
+
+class Tab(NamedTuple):
+    """One way to look at a message."""
+
+    name: str
+    title: str
+    number: int | None = None
+    """Of what it holds."""
+    alarm: bool = False
+    """Something in it should be looked at."""
+
+
+class Chip(NamedTuple):
+    """A word or two about a message, and a search for others of which it is true."""
+
+    text: str
+    search: str = ""
+    look: str = ""
+
+
+class Host(NamedTuple):
+    """The URLs that lead to one host."""
+
+    name: str
+    unicode: str
+    search: str
+    misleading: bool
+    urls: list[Url]
+
+
+class PartLine(NamedTuple):
+    """One part in the tree."""
+
+    info: PartInfo
+    is_multipart: bool
+    locked: bool
+    """It may name trap identities, which are masked."""
+    said: str
+    """Encoding and charset."""
+
+
+def tabs(view: View) -> list[Tab]:
+    """The ways to look at a message, the most telling first."""
+    return [
+        Tab("text", "Text"),
+        *([Tab("html", "HTML")] if view.html or "html" in view.missing else []),
+        Tab("headers", "Headers", len(view.headers), any(header.defect for header in view.headers)),
+        Tab("session", "Way and session", len(view.hops), any(hop.forged for hop in view.hops)),
+        Tab("parts", "Parts", len(view.parts), any(part.sniffed or part.defects for part in view.parts)),
+        Tab("urls", "URLs", len(view.urls), any(url.misleading for url in view.urls)),
+        Tab("raw", "Source"),
+    ]
+
+
+def troubles(view: View, near: Around) -> Iterator[str]:
+    """What could not be had, in sentences."""
+    if view.missing:
+        parts = [_MISSING.get(name, name) for name in view.missing]
+        listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+        yield f"Reading this message takes too long, as its sender may want: without {listed}."
+    if near.trouble:
+        yield near.trouble
+
+
+def told(row: Row, record: Record, view: View, near: Around) -> dict[str, Any]:
+    """What is said of the message and its sender, to be masked before it is shown."""
+    return {
+        "subject": row.subject,
+        "sender": row.sender or (f"<{row.mail_from}>" if row.mail_from else ""),
+        "chips": list(_chips(row, record, view, near)),
+        "people": list(_people(view, row)),
+        "session": facts(record.envelope),
+        "oddities": oddities(record.envelope),
+        "notes": outline(record.notes),
+        "others": near.others,
+    }
+
+
+def _chips(row: Row, record: Record, view: View, near: Around) -> Iterator[Chip]:
+    for kind in row.facets.get("kind", []):
+        yield Chip(kind, term("kind", kind))
+    for tag in record.envelope.tags:
+        yield Chip(f"tag {printable(tag)}", term("tag", printable(tag)), "good")
+    if row.campaign:
+        copies = f" of {near.copies:,}" if near.copies > 1 else ""
+        yield Chip(f"campaign{copies}", term("campaign", row.campaign))
+    if row.attachments:
+        yield Chip(f"{row.attachments:,} {'file' if row.attachments == 1 else 'files'}")
+    if any(url.misleading for url in view.urls):
+        yield Chip("misleading link", look="bad")
+    if count := len(view.defects):
+        yield Chip(f"{count:,} {'defect' if count == 1 else 'defects'}", look="warn")
+
+
+def _people(view: View, row: Row) -> Iterator[Fact]:
+    """Whom header and envelope name, and the client."""
+    yield from map(_person, view.addresses[:_MAX_PEOPLE])
+    yield Fact("envelope from", f"<{row.mail_from}>", term("from", row.mail_from or "<>"))
+    yield from (Fact("envelope to", f"<{address}>") for address in row.rcpt_tos[:_MAX_PEOPLE])
+    yield Fact("client", row.client_ip or "unknown", term("ip", row.client_ip) if row.client_ip else "")
+    if row.helo:
+        yield Fact("greeted as", row.helo, term("helo", row.helo))
+
+
+def _person(named: Address) -> Fact:
+    said = f"{named.name} <{named.address}>" if named.name else named.address
+    is_sender = named.field.lower() in _SENDERS
+    return Fact(named.field, said, term("from", named.address) if is_sender else "")
+
+
+def brought(view: View, *, locked: bool) -> dict[str, Any]:
+    """Files and hosts in a message.
+
+    Args:
+        locked: trap identities are masked, and so is what may name them.
+    """
+    return {
+        "parts": [
+            PartLine(
+                part,
+                part.type.startswith("multipart/"),
+                locked and is_naming(part.type),
+                ", ".join(filter(None, (part.encoding, part.charset and f"charset {part.charset}"))),
+            )
+            for part in view.parts
+        ],
+        "files": [part for part in view.parts if part.name or part.disposition == "attachment"],
+        "hosts": list(_hosts(view.urls)),
+    }
+
+
+def _hosts(urls: list[Url]) -> Iterator[Host]:
+    """The URLs by host; in a search, a host is as it was before it was defanged."""
+    for name, group in groupby(urls, lambda url: url.host):
+        those = list(group)
+        search = f"domain:{name.replace('[.]', '.')}"
+        yield Host(name, those[0].unicode_host, search, any(url.misleading for url in those), those)
