@@ -11,6 +11,7 @@
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from urllib.parse import unquote
 
 MAX_URLS = 100
 MAX_URL = 300
@@ -23,7 +24,7 @@ _URL = re.compile(rf"://[^\s\"'<>\x00-\x1f\x7f]{{3,{MAX_URL}}}")
 _END = ".,;:!?)]}*"
 """What follows a URL in a sentence more often than it is a part of one."""
 _HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})+")
-_AUTHORITY = re.compile(r"[^/\\?#]*")
+_AUTHORITY = re.compile(r"[/\\]*([^/\\?#]*)")
 
 
 def urls_in(text: str) -> list[str]:
@@ -42,10 +43,10 @@ def urls_in(text: str) -> list[str]:
 
 
 def host_of(url: str) -> str:
-    """The host a URL leads to, as `host` gives it; empty when that is not clear."""
+    """The host a URL leads to, as browsers read it and `host` gives it; empty when that is not clear."""
     authority = _AUTHORITY.match(url.partition("://")[2])
-    assert authority  # it may match nothing at all
-    return host(authority[0].rpartition("@")[2].partition(":")[0])
+    name = authority[1].rpartition("@")[2].partition(":")[0] if authority else ""
+    return host(unquote(name) if "%" in name else name)
 
 
 def domain_of(address: str) -> str:

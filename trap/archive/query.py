@@ -29,15 +29,15 @@ parentheses, beside no `or` and behind no minus.
 A query becomes one FTS5 expression, whatever it holds: what is no word is one of the facts.
 """
 
-import ipaddress
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NamedTuple, NoReturn
 
 from trap.archive import facts
+from trap.archive.factfields import FACT_FIELDS, is_sha256
 from trap.archive.links import host
 from trap.archive.ranges import FOREVER, extent, period
 from trap.archive.terms import MAX_QUERY, RANGES, Lexeme, QueryError, lexemes
@@ -49,8 +49,6 @@ COLUMNS = ("subject", "sender", "recipient", "attachment", "origin", "body", "ur
 """The columns that an expression may name."""
 MAX_DEPTH = 10
 """Parentheses in parentheses."""
-MAX_NETWORKS = 256
-"""Networks that one cidr: may stand for, see `_networks`."""
 
 _WORDS = {
     "subject": "subject",
@@ -61,7 +59,6 @@ _WORDS = {
     "url": "url",
     "attachment": "attachment",
 }
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(slots=True)
@@ -201,9 +198,9 @@ class _Parser:
         if not name and not lexeme.quoted and value.endswith(":") and value[:-1].lower() in FIELDS:
             self._wrong(f"{value} needs a value right behind it", lexeme)
         try:
-            if name == "attachment" and _SHA256.fullmatch(value):
+            if name == "attachment" and is_sha256(value):
                 name = "hash"
-            if name in _FACTS:
+            if name in FACT_FIELDS:
                 return _fact(name, lexeme)
             if name == "from" and (value == "<>" or (value.startswith("@") and host(value[1:]))):
                 return _facts([facts.token("from", value if value == "<>" else f"@{host(value[1:])}")])
@@ -269,77 +266,8 @@ def _fact(name: str, lexeme: Lexeme) -> str:
     """
     if lexeme.star or (lexeme.value.endswith("*") and not lexeme.quoted):
         raise ValueError(f"{name}: takes whole values, not beginnings")
-    return _facts(_FACTS[name](name, lexeme.value))
+    return _facts(FACT_FIELDS[name](name, lexeme.value))
 
 
-def _value(name: str, value: str) -> list[str]:
-    if not facts.clean(value):
-        raise ValueError(f"{name}: needs a value")
-    return [facts.token(name, value)]
-
-
-def _hash(name: str, value: str) -> list[str]:
-    if not _SHA256.fullmatch(value):
-        raise ValueError(f"{name}: takes a sha256: 64 hexadecimal digits")
-    return [facts.token("hash", value)]
-
-
-def _charset(name: str, value: str) -> list[str]:
-    known = facts.charset(value)
-    if known == "other" != value.lower():
-        raise ValueError(f"{value!r} is no charset that is known; charset:other finds mail in such")
-    return [facts.token(name, known)]
-
-
-def _domain(name: str, value: str) -> list[str]:
-    domain = host(value.removeprefix("*.").lstrip("@."))
-    if not domain:
-        raise ValueError(f"{value!r} is not a domain like a.example; for those of a country, say tld:ru")
-    return [facts.token(name, domain)]
-
-
-def _tld(name: str, value: str) -> list[str]:
-    top = value.removeprefix(".")
-    if not (len(top) == 2 and top.isascii() and top.isalpha()):
-        raise ValueError(f"{value!r} is not a country's top-level domain like ru")
-    return [facts.token(name, top)]
-
-
-def _networks(name: str, value: str) -> list[str]:
-    """The facts that say an address is in a network: it is in one of the networks that are facts.
-
-    For a prefix length that is none of facts.LEVELS, these are all networks of the next longer one in it.
-    """
-    try:
-        network = ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        raise ValueError(f"{value!r} is not an IP address or a network like 192.0.2.0/24") from None
-    version, packed = facts.packed_address(str(network.network_address))
-    length = network.prefixlen - (96 if version != network.version else 0)
-    level = next(level for level in facts.LEVELS[version] if level >= length)
-    if (count := 1 << (level - length)) > MAX_NETWORKS:
-        shorter = max(each for each in facts.LEVELS[version] if each < length)
-        longer = level - MAX_NETWORKS.bit_length() + 1
-        raise ValueError(f"/{length} is too wide to search for; the nearest are /{longer} and /{shorter}")
-    first = int.from_bytes(packed[: level // 8], "big")
-    return [
-        facts.token("net", facts.net(version, number.to_bytes(level // 8, "big"), level))
-        for number in range(first, first + count)
-    ]
-
-
-_FACTS: dict[str, Callable[[str, str], list[str]]] = {
-    "ip": _networks,
-    "cidr": _networks,
-    "domain": _domain,
-    "hash": _hash,
-    "stage": _value,
-    "tag": _value,
-    "campaign": _value,
-    "kind": _value,
-    "charset": _charset,
-    "tld": _tld,
-}
-"""Fields that hold facts, and what makes tokens of them."""
-FIELDS = (*_WORDS, *_FACTS, *sorted(RANGES))
+FIELDS = (*_WORDS, *FACT_FIELDS, *sorted(RANGES))
 """All fields."""

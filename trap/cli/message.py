@@ -16,6 +16,7 @@ from trap.cli.output import json_line, show, table
 from trap.envelope import plain, printable
 from trap.job import header_end
 from trap.units import size
+from trap.view.defang import defang
 
 _LINES = 40
 _MAX_PARTS = 1000
@@ -71,6 +72,7 @@ def _facts(record: Record, row: Row, fields: Fields) -> Iterator[tuple[Text, str
         ("date", fields.date),
         *(("received", f"{hop.sender} → {hop.receiver} {hop.date}") for hop in fields.received),
         *(("attachment", f"{file.name} {file.type} {size(file.size)}") for file in fields.attachments),
+        *(("link", defang(url)) for url in fields.urls),
         ("defects", "; ".join(fields.defects)),
         *((stage, _notes(note)) for stage, note in plain(dict(record.notes)).items()),
     ]

@@ -45,6 +45,8 @@ def test_urls_are_found_in_linear_time(text: str) -> None:
         ("https://paypal.example@evil.example/", "evil.example"),
         ("https://evil.example?paypal.example", "evil.example"),
         ("https://evil.example\\@paypal.example", "evil.example"),
+        ("https:///evil.example/", "evil.example"),
+        ("https://www%2Eevil%2eexample/", "www.evil.example"),
         ("https://192.0.2.1/x", "192.0.2.1"),
         ("https://bücher.example/", "xn--bcher-kva.example"),
         ("https://localhost/", ""),
