@@ -1,6 +1,7 @@
 """What generated mail is made of: texts and files of the corpus, parsed once. Not a bench itself."""
 
 import codecs
+import html
 import random
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,6 +11,8 @@ from email.message import Message
 from pathlib import Path
 from typing import NamedTuple
 
+from trap.archive.text import read_html
+
 KINDS = ("spam", "spam", "phish", "phish", "ham", "bounce")
 """Of which directories, and how often."""
 MAX_FILE = 200_000
@@ -18,6 +21,7 @@ MAX_PLAIN, MAX_HTML = 4_000, 8_000
 MAX_ATTACHED = 57 * 24
 """Bytes of a file that are kept."""
 MAX_PARTS = 4
+_SEEN = " seen"
 
 
 class Part(NamedTuple):
@@ -90,11 +94,17 @@ def _parts(message: Message) -> Iterator[Part]:
             encoding = str(part.get("content-transfer-encoding", "8bit")).strip().lower()
             if encoding not in ("quoted-printable", "base64"):
                 encoding = "8bit"
-            limit = MAX_HTML if kind == "text/html" else MAX_PLAIN
-            yield Part(kind, charset, encoding, "", text[:limit], b"")
+            text = _open(text[:MAX_HTML]) if kind == "text/html" else text[:MAX_PLAIN]
+            yield Part(kind, charset, encoding, "", text, b"")
         else:
             plain = "".join(letter for letter in _decoded(name) if letter.isprintable() and letter.isascii())
             yield Part(kind, "", "base64", plain.replace('"', "")[:60], "", data[:MAX_ATTACHED])
+
+
+def _open(source: str) -> str:
+    """HTML such that what is put behind it is seen; cut off within a comment it would not be."""
+    text, _ = read_html(source + _SEEN)
+    return source if text.rstrip().endswith(_SEEN.strip()) else f"<p>{html.escape(text)}</p>\n"
 
 
 def _charset(part: Message) -> str:

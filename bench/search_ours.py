@@ -58,6 +58,12 @@ class Ours:
             self._library = Library(self.directory)
         return self._library
 
+    def reopen(self) -> None:
+        """Open it anew: its index was made anew."""
+        if self._library is not None:
+            self._library.close()
+        self._library = None
+
     def fill(self, mails: Callable[[], Iterable[Mail]]) -> float:
         """Archive all mail unless that is done, and index it; the CPU seconds of indexing."""
         if not segments(self.directory):
