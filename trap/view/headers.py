@@ -97,22 +97,22 @@ def scan(message: bytes, start: int = 0) -> Scan:
             return Scan(fields, at, line, defects)
         if len(fields) == MAX_FIELDS:
             defects.append(f"only the first {MAX_FIELDS} header fields are shown")
-            return _given_up(message, at, end, Scan(fields, at, line, defects))
+            return _given_up(message, at, Scan(fields, at, line, defects))
         fold = _END_OF_FIELD.search(message, at, end)
         following = fold.end() if fold else end
         name, value = (found[1], at + found.end()) if found else (b"", at)
         fields.append(Field(name, message[value:following].rstrip(b"\r\n"), at, line))
         line += message.count(b"\n", at, following)
         at = following
-    return _given_up(message, at, end, Scan(fields, at, line, defects))
+    if at < len(message):
+        defects.append(f"only the first {MAX_HEADER} bytes of the header are shown")
+    return _given_up(message, at, Scan(fields, at, line, defects))
 
 
-def _given_up(message: bytes, at: int, end: int, found: Scan) -> Scan:
+def _given_up(message: bytes, at: int, found: Scan) -> Scan:
     """Go on to the body, with no more looks at fields."""
-    empty = _EMPTY_LINE.search(message, max(0, at - 1), end)
-    if not empty and at < len(message) and end < len(message):
-        found.defects.append(f"the header is longer than {MAX_HEADER} bytes")
-    body = empty.end() if empty else end
+    empty = _EMPTY_LINE.search(message, max(0, at - 1))
+    body = empty.end() if empty else len(message)
     return found._replace(body=body, lines=found.lines + message.count(b"\n", at, body))
 
 

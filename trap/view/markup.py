@@ -23,6 +23,9 @@ MAX_IMAGES = 4 << 20
 MAX_DEPTH = 300
 """Elements in each other that are kept; the time nh3 takes grows with the square of their number."""
 _MAX_TAGS = 150_000
+MAX_DOCUMENT = 1 << 20
+"""Characters of the document that are kept, pictures apart."""
+_CUT = '<p class="picture">The rest is too long to be shown.</p>'
 
 _POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
@@ -98,7 +101,7 @@ _COLOUR = re.compile(r"#[0-9a-f]{3,8}|[a-z]{3,20}|(?:rgb|rgba|hsl|hsla)\([\d.,%\
 _PLAIN = re.compile(r"[\w#%.,:; -]{0,200}", re.ASCII)
 _MAX_STYLE = 4000
 
-_MARKUP = re.compile(r"<!--|<(/?)([a-zA-Z][a-zA-Z0-9]{0,20})(?=[\s/>])[^>]*>")
+_MARKUP = re.compile(r"<!--|<(/?)([a-zA-Z][a-zA-Z0-9]{0,20})(?=[\s/>])[^>]*(?:>|\Z)")
 # Elements that end by themselves, or never have an end.
 # fmt: off
 _ENDLESS = frozenset((
@@ -129,6 +132,8 @@ def document(source: str, pictures: dict[str, str] | None = None) -> str:
         url_schemes=_SCHEMES,
         link_rel=None,
     )
+    if len(clean) > MAX_DOCUMENT:  # every < in it begins a tag, so none is cut in two
+        clean = clean[: max(clean.rfind("<", 0, MAX_DOCUMENT), clean.rfind("&", 0, MAX_DOCUMENT), 0)] + _CUT
     clean = _HREF.sub(_title, clean)
     clean = _IMG.sub(lambda found: _picture(found[1], pictures), clean)
     return f"{_HEAD}{visible(clean)}{_TAIL}"

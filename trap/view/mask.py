@@ -152,12 +152,12 @@ def _masked(thing: Any, names: frozenset[str]) -> Any:
 def _spans(text: str, names: frozenset[str]) -> list[tuple[int, int]]:
     """Where identities are, without overlaps, in order."""
     finder = _finder(names)
-    found = sorted(finder.spans(text))
     merged: list[tuple[int, int]] = []
-    for start, end in found:
-        if merged and start <= merged[-1][1]:
-            start, end = merged[-1][0], max(end, merged.pop()[1])
-        merged.append((start, end))
+    for span in sorted(finder.spans(text)):
+        if merged and span[0] <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], span[1]))
+        else:
+            merged.append(span)
     return merged
 
 

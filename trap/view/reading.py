@@ -7,9 +7,10 @@ from trap.view import body, headers, markup, parts
 from trap.view.hops import hops
 from trap.view.names import made_up, safe
 from trap.view.urls import urls
-from trap.view.view import Part
+from trap.view.view import Part, PartInfo
 from trap.view.wire import NoPart, Source
 
+MAX_DEFECTS = 100
 MAX_HTML_PARTS = 10
 """HTML parts that URLs are looked for in; the first is shown."""
 
@@ -26,6 +27,7 @@ class _Reading:
         self._scan = headers.scan(message)
         self._defects = list(self._scan.defects)
         self._parts: list[parts.Part] = []
+        self._infos: list[PartInfo] = []
         self._text = ""
 
     def headers(self) -> dict[str, Any]:
@@ -40,10 +42,12 @@ class _Reading:
 
     def parts(self) -> dict[str, Any]:
         self._parts = parts.tree(self._message)
-        infos = [part.info(self._message) for part in self._parts]
-        for part in self._parts:
-            self._defects += [f"part {part.number}: {defect}" for defect in infos[part.number].defects]
-        return {"parts": infos, "defects": self._defects}
+        self._infos = [part.info(self._message) for part in self._parts]
+        for info in self._infos:
+            where = f"part {info.number}: " if info.number else ""
+            self._defects += [f"{where}{defect}" for defect in info.defects]
+        self._defects = list(dict.fromkeys(self._defects))[:MAX_DEFECTS]
+        return {"parts": self._infos, "defects": self._defects}
 
     def text(self) -> dict[str, Any]:
         self._text, from_html, defects = body.text(self._parts, self._message)
@@ -62,16 +66,13 @@ class _Reading:
         return {"urls": urls(self._text, (body.source(part, self._message) for part in found))}
 
     def hashes(self) -> dict[str, Any]:
-        infos = []
-        for part in self._parts:
-            info = part.info(self._message)
+        for part, info in zip(self._parts, self._infos, strict=True):
             if not part.is_multipart:
                 data = part.decode(self._message)
                 info.size = len(data)
                 info.sha256, info.md5 = parts.digests(data)
                 info.sniffed = parts.sniffed(data, part.type)
-            infos.append(info)
-        return {"parts": infos}
+        return {"parts": self._infos}
 
 
 def sections(source: Source, message: bytes, images: bool) -> Iterator[Section]:
