@@ -177,4 +177,39 @@ def coming_and_going(axes: Any, result: Result | None) -> None:
     axes.set_title(f"Memory over {count:,} connections", loc="left")
 
 
-PLOTS: dict[str, Callable[[Any, dict[str, Result]], Any]] = {"sink": sink, "held": held, "wave": wave}
+def search(pyplot: Any, found: dict[str, Result]) -> Any:
+    """What a page takes, by the size of the archive."""
+    tables = [table for table in found["search"]["tables"] if table["columns"][0] == "page"]
+    lines: dict[str, dict[str, list[tuple[int, float, float]]]] = {}
+    for table in tables:
+        size = int(table["title"].split(" ")[0].replace(",", ""))
+        for page, whose, p50, _, p99, _ in table["rows"]:
+            lines.setdefault(page, {}).setdefault(whose, []).append((size, p50, p99))
+    across = 4
+    figure, grid = pyplot.subplots(
+        -(-len(lines) // across), across, figsize=(9.5, 6), sharex=True, sharey=True, layout="constrained"
+    )
+    for axes, (page, subjects) in zip(grid.flat, lines.items(), strict=False):
+        for whose, points in subjects.items():
+            sizes, middle, worst = zip(*points, strict=True)
+            axes.loglog(sizes, worst, MARKS.get(whose, "-"), color=colour(whose), label=whose, markersize=4)
+            axes.fill_between(sizes, middle, worst, color=colour(whose), alpha=0.12, linewidth=0)
+        axes.axhline(100, color=LIMIT, linewidth=0.8)
+        axes.set_title(page, loc="left")
+    for axes in grid.flat[len(lines) :]:
+        axes.set_axis_off()
+    figure.legend(
+        *grid.flat[0].get_legend_handles_labels(), loc="lower right", frameon=False, labelcolor=WORDS
+    )
+    figure.supxlabel("messages in the archive", fontsize=9)
+    figure.supylabel("ms, from p50 to p99", fontsize=9)
+    return figure
+
+
+MARKS = {kit.OURS: "o-", "FTS5, naive": "s--", "tantivy": "^:", "notmuch": "D-."}
+PLOTS: dict[str, Callable[[Any, dict[str, Result]], Any]] = {
+    "sink": sink,
+    "held": held,
+    "wave": wave,
+    "search": search,
+}

@@ -35,6 +35,8 @@ BENCHES = {
     "wave": "A wave of spam",
     "queues": "The queue",
     "end_to_end": "From port to archive",
+    "search": "Pages of the archive",
+    "search_live": "The archive, read and written at a time",
 }
 VARIANTS = {"held_100k": ("held", "--sessions", "100000")}
 """Benches that are another one with other arguments."""
@@ -43,6 +45,7 @@ TELLING = ("archive", "dedup_quality", "dedup_scale", "backscatter_quality")
 PROGRAMS = {
     "gcc": "gcc libc6-dev",
     "node": "nodejs",
+    "notmuch": "notmuch",
     "npm": "npm",
     "redis-server": "redis-server",
     "smtp-sink": "postfix",
@@ -51,7 +54,7 @@ PROGRAMS = {
 """And the packages of Debian that they come from."""
 SLOW = {*VARIANTS, *TELLING}
 """No part of a quick run."""
-PACKAGES = ("aiosmtpd", "uvloop", "msgspec", "msgpack", "watchdog", "zstandard")
+PACKAGES = ("aiosmtpd", "uvloop", "msgspec", "msgpack", "watchdog", "zstandard", "tantivy")
 
 Result = dict[str, Any]
 
@@ -158,8 +161,17 @@ def table(found: dict[str, Result]) -> str:
             "\n| what | whose | median | quartiles | ratio | to | aim |\n|---|---|---:|---:|---:|---|---|\n"
         )
         parts += [f"| {' | '.join(cells(row))} |\n" for row in result["rows"]]
+        parts += [side_by_side(one) for one in result.get("tables", [])]
         parts += [f"\n{note[0].upper()}{note[1:]}.\n" for note in result.get("notes", []) if note]
     return "".join(parts)
+
+
+def side_by_side(found: dict[str, Any]) -> str:
+    """A table of a report, as Markdown."""
+    lines = [found["columns"], *([kit.cell(value) for value in row] for row in found["rows"])]
+    texts = [" | ".join(line) for line in lines]
+    texts.insert(1, "|".join("---" if isinstance(value, str) else "---:" for value in found["rows"][0]))
+    return f"\n{found['title']}:\n\n" + "".join(f"| {text} |\n" for text in texts)
 
 
 def cells(row: dict[str, Any]) -> list[str]:
