@@ -5,17 +5,19 @@
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from trap.archive import shelves
-from trap.archive.campaigns import hours, pack_name, unpack_name
+from trap.archive import search
+from trap.archive.campaigns import hours
 from trap.archive.facts import token
-from trap.archive.index import Index
+from trap.archive.index import MAX_NUMBER, Index
+from trap.archive.query import Query
+from trap.archive.values import pack_name, unpack_name
 
-ORDERS = {"size": "copies", "last": "last", "first": "number"}
+ORDERS = {"size": "copies", "last": "last", "first": "first"}
 """How campaigns may be ordered, the largest or latest first, and the columns for that."""
 _SAMPLE = 8
 """Messages looked at, the newest."""
 _SUBJECTS = 3
-_COLUMNS = "number, name, archived, copies, first, last, newest, hours"
+_COLUMNS = "name, archived, copies, first, last, newest, hours"
 
 
 class Campaign(NamedTuple):
@@ -41,7 +43,7 @@ class Campaign(NamedTuple):
 
 
 def campaigns(index: Index, order: str, before: str | None, limit: int) -> list[Campaign]:
-    """A page of campaigns.
+    """A page of the campaigns of which there are two copies at least.
 
     Args:
         order: one of ORDERS.
@@ -54,24 +56,26 @@ def campaigns(index: Index, order: str, before: str | None, limit: int) -> list[
     """
     column = ORDERS[order]
     with index.question():
-        values: list[object] = []
-        if before is not None:
-            values = _one(index, f"{column}, number", before)
-            if not values:
-                return []
+        values: Sequence[object] = ()
+        if before is not None and not (values := _one(index, f"{column}, name", before)):
+            return []
         found = index.db.execute(
-            f"SELECT {_COLUMNS} FROM campaign {f'WHERE ({column}, number) < (?, ?)' * bool(values)}"
-            f" ORDER BY {column} DESC, number DESC LIMIT ?",
+            f"SELECT {_COLUMNS} FROM campaign {f'WHERE ({column}, name) < (?, ?)' * bool(values)}"
+            f" ORDER BY {column} DESC, name DESC LIMIT ?",
             [*values, limit],
         ).fetchall()
         return [_campaign(index, row) for row in found]
 
 
 def campaign(index: Index, name: str) -> Campaign | None:
-    """The campaign with this name."""
+    """The campaign with this name, also when there is one copy only."""
     with index.question():
-        found = _one(index, _COLUMNS, name)
-        return _campaign(index, found) if found else None
+        if found := _one(index, _COLUMNS, name):
+            return _campaign(index, found)
+        for n, time in _newest(index, name, MAX_NUMBER, ("n", "time"), 1):
+            second = time // 1_000_000
+            return _campaign(index, (pack_name(name), 1, 1, second, second, n, None))
+    return None
 
 
 def copies(index: Index, names: Collection[str]) -> dict[str, int]:
@@ -81,41 +85,30 @@ def copies(index: Index, names: Collection[str]) -> dict[str, int]:
         found = index.db.execute(
             f"SELECT name, copies FROM campaign WHERE name IN ({marks})", [*map(pack_name, names)]
         )
-        return {unpack_name(name): seen for name, seen in found}
+        return {**dict.fromkeys(names, 1), **{unpack_name(name): seen for name, seen in found}}
 
 
-def _one(index: Index, columns: str, name: str) -> list[Any]:
+def _one(index: Index, columns: str, name: str) -> Sequence[Any]:
     found = index.db.execute(f"SELECT {columns} FROM campaign WHERE name = ?", [pack_name(name)]).fetchone()
-    return [*(found or ())]
+    return found or ()
 
 
 def _campaign(index: Index, row: Sequence[Any]) -> Campaign:
-    number, packed, archived, copies, first, last, newest, rate = row
+    packed, archived, seen, first, last, newest, rate = row
     name = unpack_name(packed)
-    sample = _newest(index, number, name, newest, 1 if archived == 1 else _SAMPLE)
+    sample = _newest(index, name, newest, ("subject", "network", "domain"), min(archived, _SAMPLE))
     index.values.load(value for each in sample for value in each[1:])
     networks, domains = (
         list(dict.fromkeys(text for each in sample for text in index.values.texts(each[column])))
         for column in (1, 2)
     )
     subjects = list(dict.fromkeys(each[0] for each in sample))[:_SUBJECTS]
-    return Campaign(
-        name, archived, copies, first, last, hours(rate, last, copies), subjects, networks, domains
-    )
+    return Campaign(name, archived, seen, first, last, hours(rate, last, seen), subjects, networks, domains)
 
 
-def _newest(index: Index, number: int, name: str, newest: int, count: int) -> list[tuple[Any, ...]]:
-    """Subject, network and domain of the newest messages: of those on the shelf of the newest one."""
-    columns = "subject, network, domain"
-    found = index.db.execute(f"SELECT {columns} FROM message WHERE n = ? AND campaign = ?", [newest, number])
-    if count == 1 and (row := found.fetchone()):
-        return [row]
-    shelf = newest >> shelves.BITS
-    if shelf not in shelves.numbers(index.db):
-        return []
-    words = shelves.table(shelf)
-    return index.db.execute(
-        f"SELECT {columns} FROM {words} CROSS JOIN message AS m ON m.n = {words}.rowid"
-        f" WHERE {words} MATCH ? AND {words}.rowid <= ? ORDER BY {words}.rowid DESC LIMIT ?",
-        [f'facts : "{token("campaign", name)}"', newest, count],
-    ).fetchall()
+def _newest(
+    index: Index, name: str, newest: int, columns: Sequence[str], limit: int
+) -> list[tuple[Any, ...]]:
+    """Columns of the newest messages of a campaign, from number `newest` down."""
+    query = Query(match=f'facts : "{token("campaign", name)}"')
+    return search.hits(index, search.reach(index, query, 0, newest), columns, limit)

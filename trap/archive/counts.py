@@ -9,14 +9,13 @@ and stop at a number or a time; the answer is as large as it is wide.
 import time
 from collections import Counter
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from trap.archive.campaigns import unpack_name
 from trap.archive.index import BLOCK_BITS, MAX_NUMBER, Index, TooSlow
 from trap.archive.query import Query
 from trap.archive.rows import COUNTED
 from trap.archive.search import Reach, hits, reach, windows
-from trap.archive.values import Value
+from trap.archive.values import unpack_name
 
 MOST = 50
 """Values told of each facet, the most frequent."""
@@ -68,7 +67,7 @@ def facets(index: Index, query: Query, sample: int, budget: float) -> Facets:
         sample: look at no more messages.
         budget: seconds it may take.
     """
-    counters: list[Counter[Value]] = [Counter() for _ in COUNTED]
+    counters: list[Counter[Any]] = [Counter() for _ in COUNTED]
     counted, below, complete = 0, MAX_NUMBER, False
     end = time.monotonic() + budget
     with suppress(TooSlow):
@@ -90,17 +89,12 @@ def facets(index: Index, query: Query, sample: int, budget: float) -> Facets:
         )
 
 
-def _named(index: Index, name: str, counter: Counter[Value]) -> list[tuple[str, int]]:
+def _named(index: Index, name: str, counter: Counter[Any]) -> list[tuple[str, int]]:
     del counter[None]
     top = counter.most_common(MOST)
-    numbers = [value for value, _ in top]
     if name == "campaign":
-        marks = ", ".join("?" * len(numbers))
-        names = dict(
-            index.db.execute(f"SELECT number, name FROM campaign WHERE number IN ({marks})", numbers)
-        )
-        return [(unpack_name(names[number]), count) for number, count in top if number in names]
-    index.values.load(numbers)
+        return [(unpack_name(packed), count) for packed, count in top]
+    index.values.load(value for value, _ in top)
     texts: Counter[str] = Counter()
     for value, count in top:
         for text in index.values.texts(value):

@@ -251,10 +251,8 @@ class Index:
     def _insert(self, segment: int, added: list[tuple[int, Entry]]) -> None:
         if not added:
             return
-        seen = campaigns.add(self.db, added)
-        self.db.executemany(
-            rows.INSERT, (rows.row(n, segment, entry, self.values, seen) for n, entry in added)
-        )
+        campaigns.add(self.db, added)
+        self.db.executemany(rows.INSERT, (rows.row(n, segment, entry, self.values) for n, entry in added))
         shelves.add(self.db, added)
         self.db.execute(_BLOCKS, [added[0][0], added[-1][0]])
 

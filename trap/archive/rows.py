@@ -1,13 +1,12 @@
 """A message in the index: what lists show of it, and what it is counted by.
 
 Nothing is held twice. An id is the time in microseconds and a random number; a value that messages
-are counted by is the number of a text (trap.archive.values), the campaign one of trap.archive.campaigns.
+are counted by is the number of a text (trap.archive.values).
 """
 
 # ruff: noqa: S608 - what is put into SQL texts are our own column names
 
 import ipaddress
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +14,7 @@ import msgspec
 from trap.archive.facts import FACETS, facets
 from trap.archive.fields import Fields
 from trap.archive.record import Record
-from trap.archive.values import Values
+from trap.archive.values import Values, pack_name
 from trap.envelope import printable
 from trap.job import ID_DIGITS
 
@@ -55,12 +54,8 @@ def job_id(time: int, random: int) -> str:
     return f"{time:0{ID_DIGITS}d}{random + _HALF:08x}"
 
 
-def row(n: int, segment: int, entry: Entry, values: Values, campaigns: Mapping[str, int]) -> list[object]:
-    """The columns of a message.
-
-    Args:
-        campaigns: numbers of the campaigns, by name.
-    """
+def row(n: int, segment: int, entry: Entry, values: Values) -> list[object]:
+    """The columns of a message."""
     record, offset, fields = entry
     envelope = record.envelope
     counted = facets(record, fields)
@@ -69,7 +64,7 @@ def row(n: int, segment: int, entry: Entry, values: Values, campaigns: Mapping[s
     return [
         n,
         *map(values.number, counted.values()),
-        campaigns[campaign[0]] if campaign else None,
+        pack_name(campaign[0]) if campaign else None,
         *stamp(record.id),
         segment,
         offset,

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from trap.archive import shelves
-from trap.archive.campaigns import unpack_name
 from trap.archive.index import BLOCK_BITS, MAX_NUMBER, Index
 from trap.archive.query import Query
 from trap.archive.rows import COUNTED, job_id, recipients, stamp, unpacked_ip
+from trap.archive.values import unpack_name
 from trap.job import MAX_SIZE, id_time, split_name
 
 _PAGE = 500
@@ -246,27 +246,19 @@ def windows(index: Index, wanted: Reach, *, oldest_first: bool = False) -> list[
 
 def rows_of(index: Index, found: list[tuple[Any, ...]]) -> list[Row]:
     """Rows by all their columns."""
-    counted = len(COUNTED)
-    index.values.load(value for row in found for value in row[1:counted])
-    names = _campaigns(index, {row[counted] for row in found} - {None})
-    return [_row(index, row, names) for row in found]
+    index.values.load(value for row in found for value in row[1 : len(COUNTED) + 1])
+    return [_row(index, row) for row in found]
 
 
-def _row(index: Index, row: tuple[Any, ...], campaigns: dict[int, str]) -> Row:
+def _row(index: Index, row: tuple[Any, ...]) -> Row:
     held = dict(zip(_COLUMNS, row, strict=True))
     facets = {name: index.values.texts(held.pop(name)) for name in COUNTED if name != "campaign"}
-    campaign = campaigns.get(held.pop("campaign"))
-    facets["campaign"] = [campaign] if campaign else []
+    campaign = held.pop("campaign")
+    facets["campaign"] = [] if campaign is None else [unpack_name(campaign)]
     held["id"] = job_id(held.pop("time"), held.pop("random"))
     held["client_ip"] = unpacked_ip(held["client_ip"])
     held["rcpt_tos"] = recipients(held["rcpt_tos"])
-    return Row(**held, campaign=campaign, facets=facets)
-
-
-def _campaigns(index: Index, numbers: set[int]) -> dict[int, str]:
-    marks = ", ".join("?" * len(numbers))
-    found = index.db.execute(f"SELECT number, name FROM campaign WHERE number IN ({marks})", [*numbers])
-    return {number: unpack_name(name) for number, name in found}
+    return Row(**held, campaign=next(iter(facets["campaign"]), None), facets=facets)
 
 
 def _selected(columns: Sequence[str]) -> str:
