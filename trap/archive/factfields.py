@@ -43,9 +43,10 @@ def _charset(name: str, value: str) -> list[str]:
 
 
 def _domain(name: str, value: str) -> list[str]:
-    domain = host(value.removeprefix("*.").lstrip("@."))
+    # A name without a dot is no host, but the top of some.
+    domain = host("any." + value.removeprefix("*.").lstrip("@.")).removeprefix("any.")
     if not domain:
-        raise ValueError(f"{value!r} is not a domain like a.example; for those of a country, say tld:ru")
+        raise ValueError(f"{value!r} is not a domain like a.example")
     return [facts.token(name, domain)]
 
 

@@ -5,7 +5,7 @@
 >>> [host_of(url) for url in urls_in("HTTP://www.A.example:80/x http://a.example@b.example")]
 ['www.a.example', 'b.example']
 >>> family("www.a.example")
-('www.a.example', 'a.example')
+('www.a.example', 'a.example', 'example')
 """
 
 import re
@@ -79,12 +79,12 @@ def host(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def family(name: str) -> tuple[str, ...]:
-    """A host and the domains it is in, but for the top level. Far from the top, only itself."""
+    """A host and the domains it is in. Far from the top, only itself."""
     labels = name.split(".")
     if labels[-1].isdigit():  # an IPv4 address
         return (name,)
-    first = max(1, len(labels) - 1 - _MAX_PARENTS)
-    return (name, *(".".join(labels[at:]) for at in range(first, len(labels) - 1)))
+    first = max(1, len(labels) - _MAX_PARENTS)
+    return (name, *(".".join(labels[at:]) for at in range(first, len(labels))))
 
 
 def families(hosts: Iterable[str], limit: int) -> list[str]:

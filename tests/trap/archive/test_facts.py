@@ -50,7 +50,7 @@ def test_the_facts_of_a_message() -> None:
         "kind": ["attachment"],
         "charset": ["utf-8"],
         # of From, MAIL FROM, HELO and the link
-        "domain": ["b.example", "a.example", "mail.a.example", "login.c.example", "c.example"],
+        "domain": ["b.example", "a.example", "mail.a.example", "login.c.example", "c.example", "example"],
         "from": ["@b.example"],
         "net": ["4/", "4/c0", "4/c000", "4/c00002", "4/c0000207"],
         "hash": [known.sha256.hex(), file.sha256],

@@ -77,15 +77,24 @@ def test_the_domain_of_an_address(address: str, domain: str) -> None:
 
 
 def test_a_host_and_the_domains_it_is_in() -> None:
-    assert family("a.example") == ("a.example",)
-    assert family("www.a.example") == ("www.a.example", "a.example")
+    assert family("a.example") == ("a.example", "example")
+    assert family("www.a.example") == ("www.a.example", "a.example", "example")
     assert family("192.0.2.1") == ("192.0.2.1",)
     deep = family("z." * 100 + "b.a.example")
-    assert deep[0].startswith("z.z.z.") and deep[-2:] == ("b.a.example", "a.example") and len(deep) < 10
+    assert (
+        deep[0].startswith("z.z.z.")
+        and deep[-3:] == ("b.a.example", "a.example", "example")
+        and len(deep) < 10
+    )
 
 
 def test_families_are_few() -> None:
-    assert families(["b.a.example", "", "c.a.example"], 9) == ["b.a.example", "a.example", "c.a.example"]
+    assert families(["b.a.example", "", "c.a.example"], 9) == [
+        "b.a.example",
+        "a.example",
+        "example",
+        "c.a.example",
+    ]
     assert len(families((f"{n}.x.example" for n in range(1000)), 64)) == 64
 
 
