@@ -11,6 +11,8 @@ from trap.view.wire import Source
 PASSWORD = b"infected"
 _MAX_DEFLATED = 8 << 20
 """Bytes; what is larger is stored as it is, which is faster by far."""
+_ZIP_EPOCH = 315532800
+"""1980; zip knows no time before."""
 
 
 def packed(source: Source, message: bytes, number: int | None) -> bytes:
@@ -28,5 +30,8 @@ def packed(source: Source, message: bytes, number: int | None) -> bytes:
     written = io.BytesIO()
     with pyzipper.AESZipFile(written, "w", compression=method, encryption=pyzipper.WZ_AES) as archive:
         archive.setpassword(PASSWORD)
-        archive.writestr(pyzipper.ZipInfo(name, time.gmtime(max(source.received_at, 315532800))[:6]), data)
+        date = time.gmtime(max(source.received_at, _ZIP_EPOCH))[:6]
+        entry = archive.zipinfo_cls(filename=name, date_time=date)
+        entry.compress_type = method
+        archive.writestr(entry, data)
     return written.getvalue()
