@@ -80,6 +80,7 @@ _ATTRIBUTES: dict[str, set[str]] = {
     "ol": {"start", "type"},
     "li": {"value"},
 }
+_OURS = {**_ATTRIBUTES, "a": {"title"}, "span": {"class", "title"}, "p": {"class"}}
 _SCHEMES = {"http", "https", "ftp", "mailto", "tel", "sms", "cid", "data", "file", "javascript"}
 """None of them is left to work; what a target was should be readable."""
 
@@ -93,7 +94,7 @@ _PROPERTIES = frozenset((
     "padding-right", "padding-bottom", "padding-left", "border", "border-top", "border-right",
     "border-bottom", "border-left", "border-color", "border-style", "border-width", "border-radius",
     "border-collapse", "border-spacing", "table-layout", "float", "clear", "list-style-type", "opacity",
-    "visibility", "mso-hide",
+    "visibility",
 ))
 # fmt: on
 _VALUE = re.compile(r"(?:[\w#%.,!\s'\"+-]|\b(?:rgb|rgba|hsl|hsla)\([\d.,%\s/]{1,60}\))*", re.ASCII)
@@ -113,6 +114,7 @@ _IMG = re.compile(r"<img((?: [a-z]+=\"[^\"]*\")*)>")
 _ATTRIBUTE = re.compile(r' ([a-z]+)="([^"]*)"')
 _HREF = re.compile(r'<a((?: [a-z]+="[^"]*")*?) href="([^"]*)"')
 _DATA = re.compile(r"data:image/(png|jpe?g|gif);base64,([A-Za-z0-9+/=\s]+)", re.IGNORECASE)
+_OWN_DATA = re.compile(r"data:image/(?:png|jpeg|gif);base64,[A-Za-z0-9+/]*={0,2}")
 _KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif"}
 
 
@@ -123,7 +125,7 @@ def document(source: str, pictures: dict[str, str] | None = None) -> str:
         source: the part.
         pictures: data: URIs by content id; None shows no picture, not even those inside the HTML.
     """
-    clean = nh3.clean(
+    kept = nh3.clean(
         shallow(source),
         tags=set(_TAGS),
         clean_content_tags=set(_GONE),
@@ -132,11 +134,20 @@ def document(source: str, pictures: dict[str, str] | None = None) -> str:
         url_schemes=_SCHEMES,
         link_rel=None,
     )
-    if len(clean) > MAX_DOCUMENT:  # every < in it begins a tag, so none is cut in two
-        clean = clean[: max(clean.rfind("<", 0, MAX_DOCUMENT), clean.rfind("&", 0, MAX_DOCUMENT), 0)] + _CUT
-    clean = _HREF.sub(_title, clean)
-    clean = _IMG.sub(lambda found: _picture(found[1], pictures), clean)
-    return f"{_HEAD}{visible(clean)}{_TAIL}"
+    if len(kept) > MAX_DOCUMENT:  # every < in it begins a tag, so none is cut in two
+        kept = kept[: max(kept.rfind("<", 0, MAX_DOCUMENT), kept.rfind("&", 0, MAX_DOCUMENT), 0)] + _CUT
+    kept = _HREF.sub(_title, kept)
+    kept = _IMG.sub(lambda found: _picture(found[1], pictures), kept)
+    # The last word is the sanitizer's again: what was rewritten can't be more than this allows.
+    clean = nh3.clean(
+        visible(kept),
+        tags=set(_TAGS),
+        attributes=_OURS,
+        attribute_filter=_inert,
+        url_schemes={"data"},
+        link_rel=None,
+    )
+    return f"{_HEAD}{clean}{_TAIL}"
 
 
 def shallow(source: str) -> str:
@@ -172,6 +183,13 @@ def _filtered(tag: str, name: str, value: str) -> str | None:
     if name in ("href", "src", "alt"):
         return value
     return value if _PLAIN.fullmatch(value) else None
+
+
+def _inert(tag: str, name: str, value: str) -> str | None:
+    """An attribute of what we wrote: pictures are bytes, classes are ours."""
+    if name == "src":
+        return value if _OWN_DATA.fullmatch(value) else None
+    return value if name != "class" or value == "picture" else None
 
 
 def _style(said: str) -> str:

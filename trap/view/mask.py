@@ -94,6 +94,26 @@ def mask_text(text: str, identities: Iterable[str]) -> str:
     return _without(text, spans) if spans else text
 
 
+def mentions(text: str, identities: Iterable[str]) -> bool:
+    """Whether a text may hold a trace of the identities.
+
+    Cheaper to know than to mask it: what masks is made once for a set of identities, and a list has a
+    set in every line.
+    """
+    said = text.lower()
+    return any(form in said for name in identities for form in _traces(name))
+
+
+@lru_cache(maxsize=4096)
+def _traces(name: str) -> tuple[str, ...]:
+    """What a text holds, in lower case, that holds a trace of a name; it may hold it without."""
+    local, _, domain = name.lower().rpartition("@")
+    plain = {domain, registrable(domain), local, local.partition("+")[0]} - ROLES - {""}
+    plain.update([word.replace(".", "[.]") for word in plain])
+    hidden = {form.lower() for word in (name, local) if len(word) >= MIN_WORD for form in _hidden(word)}
+    return tuple(word for word in plain | hidden if len(word) >= _SHORTEST)
+
+
 def mask_lines(lines: list[tuple[int, str]], identities: Iterable[str]) -> list[tuple[int, str]]:
     """The lines of `raw_lines`, masked; what a line's end cuts in two is found as well."""
     texts = [text.removesuffix("=") if text.endswith("=") else text for _, text in lines]
