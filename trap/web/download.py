@@ -18,8 +18,6 @@ from trap.web.site import site
 
 BYTES = "application/octet-stream"
 ZIP = "application/zip"
-_MAX_NAME = 150
-"""Characters of a file name in a header."""
 _NUMBER = re.compile(r"[0-9]{1,6}")
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._ ()-]")
 _ATTR_CHARS = "!#$&+-.^_`|~"
@@ -40,7 +38,7 @@ def disposition(name: str) -> str:
     >>> disposition('../Überweisung".pdf')
     'attachment; filename="_berweisung_.pdf"; filename*=UTF-8\\'\\'%C3%9Cberweisung_.pdf'
     """
-    name = safe(name)[-_MAX_NAME:] or "unnamed"
+    name = safe(name) or "unnamed"
     plain = _NOT_PLAIN.sub("_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
 
