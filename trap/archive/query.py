@@ -49,6 +49,8 @@ COLUMNS = ("subject", "sender", "recipient", "attachment", "origin", "body", "ur
 """The columns that an expression may name."""
 MAX_DEPTH = 10
 """Parentheses in parentheses."""
+MAX_FACTS = 1024
+"""Tokens of facts in one expression: of four cidr: with the most networks."""
 
 _WORDS = {
     "subject": "subject",
@@ -116,6 +118,7 @@ class _Parser:
         self._query = Query(text)
         self._lexemes = [*lexemes(text), Lexeme("end", len(text), len(text))]
         self._at = 0
+        self._facts = 0
 
     def query(self) -> Query:
         """The whole text."""
@@ -201,7 +204,13 @@ class _Parser:
             if name == "attachment" and is_sha256(value):
                 name = "hash"
             if name in FACT_FIELDS:
-                return _fact(name, lexeme)
+                tokens = _tokens(name, lexeme)
+                self._facts += len(tokens)
+                if self._facts > MAX_FACTS:
+                    self._wrong(
+                        "so many networks at once are too much; /8, /16, /24 and /32 cost least", lexeme
+                    )
+                return _facts(tokens)
             if name == "from" and (value == "<>" or (value.startswith("@") and host(value[1:]))):
                 return _facts([facts.token("from", value if value == "<>" else f"@{host(value[1:])}")])
             return _words(_WORDS.get(name, ""), lexeme)
@@ -258,15 +267,15 @@ def _words(column: str, lexeme: Lexeme) -> str:
     return (f"{column} : " if column else "") + f'"{quoted}"' + (" *" if star else "")
 
 
-def _fact(name: str, lexeme: Lexeme) -> str:
-    """True when a message has the fact that a field and its value name.
+def _tokens(name: str, lexeme: Lexeme) -> list[str]:
+    """The facts that a field and its value name.
 
     Raises:
         ValueError: there is no such value.
     """
     if lexeme.star or (lexeme.value.endswith("*") and not lexeme.quoted):
         raise ValueError(f"{name}: takes whole values, not beginnings")
-    return _facts(FACT_FIELDS[name](name, lexeme.value))
+    return FACT_FIELDS[name](name, lexeme.value)
 
 
 FIELDS = (*_WORDS, *FACT_FIELDS, *sorted(RANGES))

@@ -47,8 +47,8 @@ def _bytes(text: str) -> int:
         raise ValueError(f"{text!r} is not a size; write it like 500k, 30M or 2G")
     try:
         return Size(text)
-    except OverflowError as error:
-        raise ValueError(str(error)) from None
+    except OverflowError:
+        raise ValueError("no message has so many bytes") from None
 
 
 def between(since: float, until: float) -> str:

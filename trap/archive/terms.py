@@ -18,6 +18,7 @@ from typing import NamedTuple
 MAX_QUERY = 4000
 """Characters of a query."""
 MAX_LEXEMES = 400
+_MAX_MESSAGE = 160
 RANGES = frozenset(("date", "size"))
 """Fields that narrow the whole query, and stand in it but with AND."""
 
@@ -40,6 +41,8 @@ class QueryError(ValueError):
     """
 
     def __init__(self, message: str, text: str, start: int, end: int) -> None:
+        if len(message) > _MAX_MESSAGE:  # what was typed is part of it
+            message = f"{message[: _MAX_MESSAGE // 2]}…{message[-_MAX_MESSAGE // 2 :]}"
         super().__init__(message)
         self.text = text
         self.start = start

@@ -263,7 +263,9 @@ def test_no_text_of_a_mail_or_a_query_is_a_fact(search: Search) -> None:
         ("cidr:2001:db8::/36", "/36 is too wide .* the nearest are /40 and /32", "cidr:2001:db8::/36"),
         ("cidr:2001:db8::/50", "/50 is too wide .* the nearest are /56 and /48", "cidr:2001:db8::/50"),
         ("cidr:2001:db8::/8", "/8 is too wide .* the nearest are /24 and /0", "cidr:2001:db8::/8"),
+        ("cidr:10.0.0.0/25 " * 9, "so many networks at once", "cidr:10.0.0.0/25"),
         ("hash:0123", "64 hexadecimal digits", "hash:0123"),
+        ("domain:" + "a" * 3000, "is not a domain like", "domain:" + "a" * 3000),
         ("domain:a..example", "is not a domain like", "domain:a..example"),
         ('domain:""', "is not a domain like", 'domain:""'),
         ("tld:example", "country's top-level domain", "tld:example"),
@@ -276,7 +278,7 @@ def test_no_text_of_a_mail_or_a_query_is_a_fact(search: Search) -> None:
 def test_what_is_wrong_is_said_in_one_line_and_shown(text: str, error: str, place: str) -> None:
     with pytest.raises(QueryError, match=error) as raised:
         parse(text)
-    assert "\n" not in str(raised.value)
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 200
     assert raised.value.text == text
     assert text[raised.value.start : raised.value.end] == place
 
@@ -312,7 +314,7 @@ def test_whatever_is_typed_is_a_query_or_one_clear_error(text: str) -> None:
         query = parse(text)
     except QueryError as error:
         assert 0 <= error.start <= error.end <= len(text)
-        assert str(error).isprintable()
+        assert str(error).isprintable() and len(str(error)) < 200
         return
     db = table()
     if query.match:
@@ -328,8 +330,8 @@ def test_whatever_is_typed_is_a_query_or_one_clear_error(text: str) -> None:
         "-(-a (b or c) " * (MAX_DEPTH - 1) + "d" + " or (e -f))" * (MAX_DEPTH - 1),
         " ".join(["a"] * MAX_LEXEMES),
         " or ".join(["-a"] * (MAX_LEXEMES // 2)),
-        " ".join(f"-cidr:10.{n}.0.0/25" for n in range(200)),
-        " or ".join(f"cidr:2001:db8:{n}::/56" for n in range(20)),
+        " ".join(f"-cidr:10.{n}.0.0/25" for n in range(8)),
+        " or ".join(f"cidr:2001:db8:{n}::/56" for n in range(4)),
     ],
 )
 def test_the_largest_queries_are_understood_by_sqlite(text: str) -> None:
