@@ -20,6 +20,7 @@ MAX_HTML = 1 << 20
 _MAX_ENCODED = 4 << 20
 """Bytes of the message that one part's text is made of."""
 _MAX_PARTS = 50
+_PLAIN = ("text/plain", "message/delivery-status")
 _MAX_TAGS = 100_000
 
 # Every alternative also ends at the end of the text, so nothing that is left open is looked for twice.
@@ -44,7 +45,7 @@ _BLOCKS = frozenset((
 def text(parts: list[Part], message: bytes) -> tuple[str, bool, list[str]]:
     """The text to be read, whether it was made of HTML, and what is wrong with it."""
     defects: list[str] = []
-    plain = [part for part in parts if part.type == "text/plain" and _is_text(part)][:_MAX_PARTS]
+    plain = [part for part in parts if part.type in _PLAIN and _is_text(part)][:_MAX_PARTS]
     said = visible("\n\n⁂\n\n".join(_texts(plain, message, defects)))
     if said.strip():
         return _cut(said), False, defects

@@ -33,6 +33,7 @@ def difference(left: bytes, right: bytes) -> list[DiffLine]:
 
 def lines(message: bytes) -> list[str]:
     """A message as it is compared: decoded header fields, an empty line, the text."""
+    message = headers.lined(message)
     fields = [f"{field.name}: {field.value}" for field in headers.shown(headers.scan(message))]
     text = body.text(parts.tree(message), message)[0].split("\n")
     return [line[:MAX_LINE] for line in [*fields, "", *text][:MAX_LINES]]

@@ -23,6 +23,7 @@ MAX_VALUE = 16 << 10
 MAX_TOTAL = 512 << 10
 """Bytes of all fields together that are shown."""
 MAX_ADDRESSES = 200
+_LOOKED_AT = 1 << 16
 _MAX_LINE = 998
 """Characters of a line (RFC 5322, section 2.1.1)."""
 _SINGLE = frozenset(
@@ -72,6 +73,12 @@ class Scan(NamedTuple):
     lines: int
     """How many lines precede the body."""
     defects: list[str]
+
+
+def lined(message: bytes) -> bytes:
+    """The message, its lines ended by line feeds where it has only carriage returns. Places stay the same."""
+    head = message[:_LOOKED_AT]
+    return message.replace(b"\r", b"\n") if b"\r" in head and b"\n" not in head else message
 
 
 def scan(message: bytes, start: int = 0) -> Scan:

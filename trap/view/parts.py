@@ -26,6 +26,7 @@ MAX_LINES = 200_000
 """Lines that begin with two dashes and are looked at."""
 _MAX_BOUNDARY = 200
 _ENCODINGS = frozenset(("", "7bit", "8bit", "binary", "base64", "quoted-printable"))
+_MESSAGES = frozenset(("message/rfc822", "message/global", "message/news"))
 _UU = frozenset(("x-uuencode", "uuencode", "x-uue", "uue"))
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/= \t\r\n"
 _LOOKED_AT = 1 << 20
@@ -72,7 +73,9 @@ _ALIKE = {
 class Part:
     """One part: where it is, and what its header says of it."""
 
-    def __init__(self, found: headers.Scan, number: int, depth: int, start: int, line: int) -> None:
+    def __init__(
+        self, found: headers.Scan, number: int, depth: int, start: int, line: int, default: str
+    ) -> None:
         self.number = number
         self.depth = depth
         self.start = start
@@ -82,6 +85,7 @@ class Part:
         self.end = found.body
         self.defects = list(found.defects)
         said: Message = Message()
+        said.set_default_type(default)
         for field in found.fields:
             if field.name[:8].lower() == b"content-" and field.name.decode("ascii") not in said:
                 value = field.unfolded[: headers.MAX_VALUE]
@@ -240,7 +244,9 @@ class _Tree:
             self.parts[0].defects.append(f"only the first {MAX_PARTS} parts are shown")
             return False
         found = headers.scan(self._message, start)
-        part = Part(found, len(self.parts), len(self._open), start, self._number(start))
+        digest = self._open and self._open[-1].type == "multipart/digest"  # RFC 2046, section 5.1.5
+        default = "message/rfc822" if digest else "text/plain"
+        part = Part(found, len(self.parts), len(self._open), start, self._number(start), default)
         self.parts.append(part)
         self._open.append(part)
         self._at = max(start, part.body)
@@ -249,7 +255,7 @@ class _Tree:
             part.boundary = b""
         elif part.boundary:
             self._boundaries.setdefault(part.boundary, part.depth)
-        elif part.type == "message/rfc822" and part.encoding not in ("base64", "quoted-printable"):
+        elif part.type in _MESSAGES and part.encoding not in ("base64", "quoted-printable"):
             return self._begin(part.body)
         return True
 

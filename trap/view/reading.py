@@ -20,12 +20,14 @@ Section = tuple[str, Callable[[], dict[str, Any]]]
 class _Reading:
     """What the sections of one message share."""
 
-    def __init__(self, source: Source, message: bytes, images: bool) -> None:
+    def __init__(self, source: Source, said: bytes, images: bool) -> None:
         self._source = source
-        self._message = message
+        self._message = message = headers.lined(said)
         self._images = images
         self._scan = headers.scan(message)
         self._defects = list(self._scan.defects)
+        if message is not said:
+            self._defects.append("its lines end with nothing but a CR")
         self._parts: list[parts.Part] = []
         self._infos: list[PartInfo] = []
         self._text = ""
@@ -93,6 +95,7 @@ def part(message: bytes, number: int) -> Part:
     Raises:
         NoPart: there is none of that number.
     """
+    message = headers.lined(message)
     found = parts.tree(message)
     if not 0 <= number < len(found):
         raise NoPart

@@ -5,6 +5,7 @@
 """
 
 from trap.envelope import printable
+from trap.view.headers import lined
 
 MAX_LINE = 2000
 """Bytes of one line that are shown."""
@@ -21,6 +22,7 @@ def raw_lines(message: bytes, first: int, limit: int) -> list[tuple[int, str]]:
         first: number of the first line wanted.
         limit: how many, MAX_LINES at most.
     """
+    message = lined(message)
     at, number = _start(message, max(1, first))
     found: list[tuple[int, str]] = []
     while at < len(message) and len(found) < min(limit, MAX_LINES):
@@ -33,6 +35,7 @@ def raw_lines(message: bytes, first: int, limit: int) -> list[tuple[int, str]]:
 
 def line_count(message: bytes) -> int:
     """How many lines a message has."""
+    message = lined(message)
     return message.count(b"\n") + (not message.endswith(b"\n") and bool(message))
 
 
