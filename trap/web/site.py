@@ -20,6 +20,7 @@ from trap.units import age, size
 from trap.view.viewer import Viewer
 from trap.web import acts, forms
 from trap.web.guard import LOCAL
+from trap.web.landing import Landings
 from trap.web.pulse import Pulse
 from trap.web.reading import Reading
 from trap.web.tries import Tries
@@ -65,6 +66,11 @@ class Site:
     def viewer(self) -> Viewer:
         """Who reads hostile messages for us."""
         return Viewer()
+
+    @cached_property
+    def landings(self) -> Landings:
+        """Where campaigns lead to, as far as that is known."""
+        return Landings()
 
     def close(self) -> None:
         """End the children and close the files."""

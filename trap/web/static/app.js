@@ -47,10 +47,45 @@ for (const place of document.querySelectorAll("[data-live]")) {
   events.addEventListener("html", (event) => {
     for (const [id, html] of Object.entries(JSON.parse(event.data))) {
       const target = document.getElementById(id);
-      if (target) target.innerHTML = html; // ours, escaped by the server as the page itself was
+      if (!target) continue;
+      const held = target.contains(document.activeElement) && document.activeElement.getAttribute("href");
+      target.innerHTML = html; // ours, escaped by the server as the page itself was
+      if (held) target.querySelector(`[href="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
     }
   });
   events.addEventListener("open", () => place.classList.add("live"));
   events.addEventListener("error", () => place.classList.remove("live"));
   addEventListener("pagehide", () => events.close());
+}
+
+// nav[data-more] stands behind a list; when its end comes near, the next page is fetched in its place.
+let pagesToFetch = 20; // then the link itself is there to click
+const ends = new IntersectionObserver(async (seen) => {
+  const nav = seen.find((each) => each.isIntersecting)?.target;
+  const link = nav?.querySelector("[rel=next]");
+  if (!link || pagesToFetch-- <= 0) return;
+  ends.unobserve(nav);
+  const address = new URL(link.href);
+  address.searchParams.set("part", "rows");
+  const answer = await fetch(address).catch(() => null);
+  if (!answer || !answer.ok || answer.redirected) return;
+  nav.outerHTML = await answer.text(); // ours, escaped as the page itself was
+  watchEnd();
+}, { rootMargin: "0px 0px 1500px" });
+const watchEnd = () => {
+  const nav = document.querySelector("[data-more]");
+  if (nav) ends.observe(nav);
+};
+watchEnd();
+
+// Whoever comes back from a message comes back to its line: [data-page] says which page of the list has it.
+document.addEventListener("click", (event) => {
+  const row = event.target.closest("[data-page] [data-row]");
+  if (row && row.id && event.target.closest("a")) history.replaceState(null, "", row.closest("[data-page]").dataset.page + "#" + row.id);
+});
+document.querySelector("[data-row]:target")?.classList.add("at");
+
+// [data-folded] is open on wide screens only.
+for (const part of document.querySelectorAll("details[data-folded]")) {
+  if (matchMedia("(max-width: 60rem)").matches) part.open = false;
 }

@@ -1,0 +1,172 @@
+"""What narrows a list at a click: its terms, the values messages are counted by, and stretches of time.
+
+All of it becomes terms of the query (trap/archive/terms.py), so that what was clicked together is a
+plain address, as if it had been typed.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from trap.archive.facts import FACETS
+from trap.archive.library import Facets, Histogram
+from trap.archive.ranges import between
+from trap.archive.terms import QueryError, has_term, lexemes, term, with_term, without_term
+from trap.web.listing import HERE, Hide
+from trap.web.site import link
+
+TITLES = {
+    "domain": "Sender domain",
+    "network": "Client network",
+    "charset": "Charset",
+    "tld": "Country code",
+    "tag": "Tag",
+    "kind": "Kind",
+    "campaign": "Campaign",
+}
+SHOWN, FOLDED = 6, 24
+"""Values shown of a facet at once, and when unfolded."""
+CHART = 100.0
+"""Height of the chart, in its own units."""
+_SMALLEST = 3.0
+"""Height of a bar for a single message, so that it can be seen."""
+_MAX_TERMS = 30
+_HOUR = 3600
+_WIDTHS = [hours * _HOUR for hours in (1, 2, 3, 6, 12, 24, 48, 168)]
+_FEWEST = 12
+"""Bars of a rate, however short the time was: one alone would be as wide as the page."""
+
+
+class Term(NamedTuple):
+    """A term that narrows the list, and the address of the list without it."""
+
+    text: str
+    without: str
+    is_excluding: bool
+
+
+class Value(NamedTuple):
+    """A value that messages of the list have."""
+
+    text: str
+    messages: int
+    share: float
+    """Of the facet's most frequent value, in percent."""
+    address: str
+    """Of the list narrowed to it, or of the list as it was before, when it is."""
+    is_chosen: bool
+    exclude: str
+    """Address of the list without messages that have it; empty when there would be none."""
+
+
+class Facet(NamedTuple):
+    """The most frequent values of one kind."""
+
+    title: str
+    values: list[Value]
+    more: list[Value]
+
+
+class Bar(NamedTuple):
+    """A stretch of time."""
+
+    at: int
+    height: float
+    address: str
+    label: str
+    messages: int
+
+
+class Chart(NamedTuple):
+    """A histogram as it is drawn."""
+
+    bars: list[Bar]
+    most: int
+    since: float
+    until: float
+    counted_from: int
+    """The first bar whose messages were counted; those before it are not known."""
+
+
+def active(text: str) -> list[Term]:
+    """The terms that narrow a query as a whole."""
+    try:
+        found = [text[each.start : each.end] for each in lexemes(text) if each.kind == "term"]
+    except QueryError:
+        return []
+    narrowing = [said for said in dict.fromkeys(found) if has_term(text, said)]
+    return [
+        Term(said, link(HERE, q=without_term(text, said)), said.startswith("-"))
+        for said in narrowing[:_MAX_TERMS]
+    ]
+
+
+def facets(found: Facets, text: str, hide: Hide) -> list[Facet]:
+    """The facets of a list, those without a value left out.
+
+    Args:
+        text: the query.
+        hide: masks what must not be seen; a value that it changes is not offered.
+    """
+    made = []
+    for name in FACETS:
+        counted = [(value, count) for value, count in found.values.get(name, []) if hide(value) == value]
+        most = max((count for _, count in counted), default=0)
+        values = [_value(name, value, count, count / most, text) for value, count in counted[:FOLDED]]
+        if values:
+            made.append(Facet(TITLES[name], values[:SHOWN], values[SHOWN:]))
+    return made
+
+
+def _value(name: str, value: str, count: int, share: float, text: str) -> Value:
+    said = term(name, value)
+    chosen = has_term(text, said)
+    narrowed = without_term(text, said) if chosen else with_term(text, said)
+    exclude = "" if chosen else link(HERE, q=with_term(text, f"-{said}"))
+    return Value(value, count, round(100 * share, 1), link(HERE, q=narrowed), chosen, exclude)
+
+
+def chart(found: Histogram, text: str) -> Chart | None:
+    """The histogram of a list; None when there is nothing in it."""
+    most = max(found.counts, default=0)
+    if not most:
+        return None
+    bars = []
+    for at, count in enumerate(found.counts):
+        since = found.since + at * found.width
+        said = between(since, since + found.width)
+        height = max(_SMALLEST, CHART * count / most) if count else 0.0
+        label = f"{_minute(since)} to {_minute(since + found.width)}"
+        bars.append(Bar(at, round(height, 1), _address(text, said), label, count))
+    unknown = 0 if found.complete else int((found.counted_since - found.since) / found.width)
+    return Chart(bars, most, found.since, found.until, min(max(unknown, 0), len(bars)))
+
+
+def rate(hours: Sequence[tuple[int, int]], text: str, most: int) -> Chart | None:
+    """The same for copies of a campaign.
+
+    Args:
+        hours: when an hour began, and how many came in it; only those with some, in order.
+        text: the query that finds them.
+        most: bars at most.
+    """
+    if not hours:
+        return None
+    since, until = hours[0][0], hours[-1][0] + _HOUR
+    width = next(
+        (wide for wide in _WIDTHS if until - since + wide <= most * wide), (until - since) // most + 1
+    )
+    since -= since % width
+    counts = [0] * max(_FEWEST, -(-(until - since) // width))
+    for hour, count in hours:
+        counts[(hour - since) // width] += count
+    end = since + width * len(counts)
+    return chart(Histogram(since, end, width, counts, sum(counts), complete=True, counted_since=since), text)
+
+
+def _minute(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))
+
+
+def _address(text: str, period: str) -> str:
+    return link(HERE, q=with_term(text, f"date:{period}"))
