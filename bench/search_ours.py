@@ -1,10 +1,16 @@
 """Ours, asked like the others: see search_peers.py. Not a bench itself."""
 
+import http.client
 import random
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
+from urllib.parse import urlencode
 
 import kit
 from mailfactory import Mail
@@ -102,3 +108,68 @@ class Ours:
     def size(self) -> int:
         """Bytes of the index."""
         return index_files(self.directory)[-1].stat().st_size
+
+
+class OverHttp:
+    """The same archive as a browser gets it: whole pages, each with list, facets and histogram."""
+
+    name = "over HTTP"
+
+    def __init__(self, base: Path) -> None:
+        port = kit.free_port()
+        words = ["-m", "trap", "--dir", str(base), "web", "--port", str(port)]
+        quiet = subprocess.DEVNULL
+        self._server = subprocess.Popen(
+            [sys.executable, *words], cwd=kit.HERE.parent, stdout=quiet, stderr=quiet
+        )
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._base = base
+
+    def __enter__(self) -> Self:
+        end = time.monotonic() + 30
+        while True:
+            try:
+                self._get("/healthz")
+                return self
+            except OSError:
+                self._connection.close()
+                if time.monotonic() > end or self._server.poll() is not None:
+                    self.close()
+                    raise kit.Missing("the web page, which does not come up") from None
+                time.sleep(0.1)
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the server."""
+        self._connection.close()
+        self._server.terminate()
+        self._server.wait(15)
+
+    def fill(self, mails: Callable[[], Iterable[Mail]]) -> float:
+        """Nothing: the archive is there."""
+        return 0.0
+
+    def ask(self, page: str, ask: Ask) -> int:
+        """Get a page; how many messages are on it."""
+        if page == CAMPAIGNS:
+            return len(set(_CAMPAIGN.findall(self._get("/campaigns"))))
+        asked = {"q": text(ask), "before": ask.before}
+        return len(set(_MESSAGE.findall(self._get(f"/messages?{urlencode(asked)}"))))
+
+    def _get(self, path: str) -> bytes:
+        self._connection.request("GET", path)
+        answer = self._connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise OSError(f"{answer.status} for {path}")
+        return body
+
+    def size(self) -> int:
+        """Nothing of its own."""
+        return 0
+
+
+_MESSAGE = re.compile(rb'href="/messages/([0-9]{16}[0-9a-f]{8})')
+_CAMPAIGN = re.compile(rb'href="/campaigns/([0-9a-f]+)')
