@@ -6,15 +6,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from trap.archive import clusters, counts, search
+from trap.archive import clusters, search
+from trap.archive import facets as faceting
 from trap.archive.clusters import Campaign
-from trap.archive.counts import Facets, Histogram
+from trap.archive.facets import Facets
 from trap.archive.index import MAX_NUMBER, Index, TooSlow
 from trap.archive.query import Query
 from trap.archive.record import Corrupt, Record
 from trap.archive.search import Row
 from trap.archive.segment import Reader
 from trap.archive.store import folder, segment_path
+from trap.archive.timeline import Histogram, histogram
 
 __all__ = ["Campaign", "Facets", "Histogram", "Library", "Row", "TooSlow"]
 
@@ -103,23 +105,23 @@ class Library:
         """The message that was accepted after all others."""
         return search.newest(self.index)
 
-    def facets(self, query: Query, sample: int = 5000, budget: float = 0.06) -> Facets:
+    def facets(self, query: Query, sample: int = 5000, budget: float = 0.04) -> Facets:
         """Count the values of the newest messages that a query finds.
 
         Args:
             sample: look at no more messages.
             budget: seconds it may take; then it says what it counted until then.
         """
-        return counts.facets(self.index, query, sample, budget)
+        return faceting.facets(self.index, query, sample, budget)
 
-    def histogram(self, query: Query, buckets: int = 60, budget: float = 0.06) -> Histogram:
+    def histogram(self, query: Query, buckets: int = 60, budget: float = 0.04) -> Histogram:
         """Count the messages that a query finds over time, the newest first.
 
         Args:
             buckets: how many stretches of time.
             budget: seconds it may take; then it says what it counted until then.
         """
-        return counts.histogram(self.index, query, buckets, budget)
+        return histogram(self.index, query, buckets, budget)
 
     def campaigns(self, order: str = "size", before: str | None = None, limit: int = 50) -> list[Campaign]:
         """A page of campaigns.

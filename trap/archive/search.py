@@ -18,7 +18,7 @@ from trap.job import MAX_SIZE, id_time, split_name
 
 _PAGE = 500
 """Rows read at once when all are asked for."""
-_FOREVER = 1e11
+FOREVER = 1e11
 _MAX_RANGES = 100
 _COLUMNS = (
     "n", *COUNTED, "time", "random", "segment", "offset", "size", "attachments", "sha256", "client_ip",
@@ -27,6 +27,8 @@ _COLUMNS = (
 
 Range = tuple[int, int]
 """Numbers of messages, from the first to the last."""
+Window = tuple[str, int, int]
+"""The table to search for words, "" for none, and the numbers to look at."""
 
 
 class Row(NamedTuple):
@@ -160,8 +162,8 @@ def place(index: Index, wanted: str, gone: int = 0) -> int | None:
 
 def reach(index: Index, query: Query, low: int = 0, high: int = MAX_NUMBER) -> Reach:
     """What to look at for a query, among the numbers from `low` to `high`."""
-    since, until = (round(min(seconds, _FOREVER) * 1_000_000) for seconds in (query.since, query.until))
-    dated = query.since > 0 or query.until < _FOREVER
+    since, until = (round(min(seconds, FOREVER) * 1_000_000) for seconds in (query.since, query.until))
+    dated = query.since > 0 or query.until < FOREVER
     conditions: list[tuple[str, object]] = []
     if dated:
         conditions += [("time >= ?", since), ("time < ?", until)]
@@ -207,22 +209,32 @@ def hits(
     """Columns of the messages that are within reach, at most `limit`, in order of their numbers."""
     order = "" if oldest_first else " DESC"
     found: list[tuple[Any, ...]] = []
-    for table, low, high in windows(index, wanted, oldest_first=oldest_first):
-        number = f"{table}.rowid" if table else "m.n"
-        source = f"{table} CROSS JOIN message AS m ON m.n = {number}" if table else "message AS m"
-        match = f" AND {table} MATCH ?" if table else ""
+    for window in windows(index, wanted, oldest_first=oldest_first):
+        rows, values = source(wanted, window)
+        number = f"{window[0]}.rowid" if window[0] else "m.n"
         found += index.db.execute(
-            f"SELECT {_selected(columns)} FROM {source} WHERE {number} BETWEEN ? AND ?{match}"
-            f"{wanted.conditions} ORDER BY {number}{order} LIMIT ?",
-            [low, high, *([wanted.match] if table else []), *wanted.values, limit - len(found)],
+            f"SELECT {_selected(columns)} FROM {rows} ORDER BY {number}{order} LIMIT ?",
+            [*values, limit - len(found)],
         )
         if len(found) >= limit:
             break
     return found
 
 
-def windows(index: Index, wanted: Reach, *, oldest_first: bool = False) -> list[tuple[str, int, int]]:
-    """The tables to search for words, "" for none, each with the numbers to look at, in order."""
+def source(wanted: Reach, window: Window) -> tuple[str, list[object]]:
+    """What follows FROM in a question for rows, which are called m, of a window; and its values."""
+    table, low, high = window
+    if not table:
+        return f"message AS m WHERE m.n BETWEEN ? AND ?{wanted.conditions}", [low, high, *wanted.values]
+    return (
+        f"{table} CROSS JOIN message AS m ON m.n = {table}.rowid"
+        f" WHERE {table} MATCH ? AND {table}.rowid BETWEEN ? AND ?{wanted.conditions}",
+        [wanted.match, low, high, *wanted.values],
+    )
+
+
+def windows(index: Index, wanted: Reach, *, oldest_first: bool = False) -> list[Window]:
+    """Where to look, in order."""
     first, last = (
         index.db.execute(f"SELECT {which}(n) FROM message").fetchone()[0] for which in ("min", "max")
     )
