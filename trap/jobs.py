@@ -146,16 +146,21 @@ def peek(entry: Entry, most: int = PEEK) -> tuple[Job, int]:
 
 def row(entry: Entry) -> Row:
     """What a listing tells of a job."""
+    return described(entry)[0]
+
+
+def described(entry: Entry) -> tuple[Row, Job | None]:
+    """What a listing tells of a job, and the job as far as it was read; None when it can't be."""
     made = Row(entry.place, entry.id, entry.attempt, round(time.time() - id_time(entry.id), 3))
     try:
         job, made.size = peek(entry)
     except (CorruptJob, FileNotFoundError):
         made.reason = "unreadable, or gone by now"
-        return made
+        return made, None
     made.mail_from = printable(job.envelope.mail_from)
     made.subject = printable(job.headers.get("subject") or "")[:60]
     made.reason = why_bad(job)
-    return made
+    return made, job
 
 
 def why_bad(job: Job) -> str:
@@ -231,7 +236,7 @@ def purge(
     before = time.time() - older_than
     for queue in queues:
         names = spool[queue].waiting()
-        names = [name for name in names[: len(names) - keep_newest] if id_time(name) <= before]
+        names = [name for name in names[: max(0, len(names) - keep_newest)] if id_time(name) <= before]
         purged[queue] = len(names) if dry_run else 0
         if names and not dry_run:
             with spool[queue].consumer(KEEPER) as consumer:
@@ -239,8 +244,22 @@ def purge(
     return purged
 
 
+def discard(spool: Spool, entry: Entry, reason: str) -> bool:
+    """Throw away one job that waits or was put aside; whether it was still there.
+
+    What a worker holds is left to it.
+    """
+    queue = spool[entry.queue]
+    if entry.state == BAD:
+        there = os.path.exists(entry.path)
+        queue.discard_bad(entry.id, entry.attempt, reason)
+        return there
+    with queue.consumer(KEEPER) as consumer:
+        return throw_away(consumer, [os.path.basename(entry.path)], lambda claim: claim.purge(reason)) > 0
+
+
 def purge_bad(spool: Spool, reason: str, *, older_than: float = 0.0, dry_run: bool = False) -> int:
-    """Throw away jobs that were put aside.
+    """Throw away all jobs that were put aside.
 
     Args:
         spool: the spool.

@@ -15,7 +15,7 @@ from trap.web.flow import ended
 
 WIDTH, HEIGHT = 1000, 200
 """The drawing's own units."""
-MOST = 5
+MOST = 4
 """Reasons for drops that have a colour of their own."""
 OTHERS = "dropped otherwise"
 _STEPS = {"hour": "a minute", "day": "in 5 minutes", "week": "an hour"}

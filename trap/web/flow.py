@@ -89,7 +89,9 @@ def ended(points: Iterable[Point]) -> Counter[tuple[str, str]]:
         for key, number in point.counts.items():
             what, *rest = key.split(" ", 2)
             if what in {"dropped", "shed"} and len(rest) == 2:
-                found[rest[0], printable(rest[1]) if what == "dropped" else f"shed: {rest[1]}"] += number
+                queue, reason = rest
+                reason = printable(reason.removeprefix(f"{queue} "))
+                found[queue, reason if what == "dropped" else f"shed: {reason}"] += number
     return found
 
 
@@ -116,6 +118,4 @@ def _state(config: Config, queue: QueueStatus) -> tuple[str, str]:
         return "bad", "no worker is alive"
     if queue.oldest_age_s > BEHIND:
         return "warn", "behind"
-    if queue.bad:
-        return "warn", ""
-    return ("good" if queue.rate or queue.waiting or queue.claimed else "idle"), ""
+    return "warn" if queue.bad else "good", ""
