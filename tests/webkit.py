@@ -1,13 +1,17 @@
 """A visitor of the web interface, without a browser: Starlette's own client, and an archive to look at."""
 
 import re
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from starlette.testclient import TestClient
+from support import eventually, free_port
 
 from trap.archive.index import Index
 from trap.archive.indexer import catch_up
@@ -43,6 +47,28 @@ class Visitor(TestClient):
         token = re.search(r'name="csrf" value="([^"]+)"', self.get(page).text)
         assert token, f"{page} has no form"
         return self.post(path, data={"csrf": token[1], **fields}, headers={"Origin": HOME})
+
+
+@contextmanager
+def served(directory: Path) -> Iterator[str]:
+    """A real server of the trap below a directory, in a process of its own: its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "trap", "--dir", str(directory), "web", "--port", str(port)]
+    with (directory / "web.log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        eventually(lambda: answers(port), 30, f"an answer; {(directory / 'web.log').read_text()[-2000:]}")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on a port."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
 
 
 @contextmanager

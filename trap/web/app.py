@@ -17,7 +17,7 @@ from starlette.types import Scope
 
 from trap import keys
 from trap.config import Config
-from trap.web import login
+from trap.web import api, campaigns, download, health, login, message, messages, now, queues
 from trap.web.guard import FOR_PROGRAMS, Guard
 from trap.web.reading import NoArchive, Unreadable
 from trap.web.site import STATIC, Site, site
@@ -80,6 +80,14 @@ def routes() -> list[BaseRoute]:
     """Every page."""
     return [
         *login.routes,
+        *now.routes,
+        *queues.routes,
+        *messages.routes,
+        *campaigns.routes,
+        *download.routes,
+        *message.routes,
+        *api.routes,
+        *health.routes,
         Mount("/static", _Kept(directory=STATIC), name="static"),
     ]
 

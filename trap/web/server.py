@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 
 import uvicorn
@@ -53,6 +54,8 @@ def run(config: Config) -> int:
             forwarded_allow_ips=web.proxies,
         )
     )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # uvicorn raises what ended it once more, when all is done
     server.run(sockets=sockets)
     return os.EX_OK if server.started else os.EX_UNAVAILABLE
 
