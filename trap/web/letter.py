@@ -11,6 +11,7 @@ from trap.archive.record import Record
 from trap.archive.search import Row
 from trap.archive.terms import term
 from trap.envelope import printable
+from trap.view.mask import MASK
 from trap.view.view import Address, PartInfo, Url, View
 from trap.web.download import is_naming
 from trap.web.lookup import Around
@@ -27,6 +28,8 @@ _MISSING = {
     "hashes": "the hashes of its files",
 }
 _SENDERS = frozenset({"from", "sender", "reply-to", "return-path"})
+_ORDER = {name: at for at, name in enumerate(("from", "reply-to", "sender", "return-path", "to", "cc"))}
+_MAX_NAMED = 200
 _MAX_PEOPLE = 12
 
 
@@ -125,7 +128,8 @@ def _chips(row: Row, record: Record, view: View, near: Around) -> Iterator[Chip]
 
 def _people(view: View, row: Row) -> Iterator[Fact]:
     """Whom header and envelope name, and the client."""
-    yield from map(_person, view.addresses[:_MAX_PEOPLE])
+    named = sorted(view.addresses[:_MAX_NAMED], key=lambda each: _ORDER.get(each.field.lower(), len(_ORDER)))
+    yield from list(dict.fromkeys(map(_person, named)))[:_MAX_PEOPLE]
     yield Fact("envelope from", f"<{row.mail_from}>", term("from", row.mail_from or "<>"))
     yield from (Fact("envelope to", f"<{address}>") for address in row.rcpt_tos[:_MAX_PEOPLE])
     yield Fact("client", row.client_ip or "unknown", term("ip", row.client_ip) if row.client_ip else "")
@@ -164,5 +168,5 @@ def _hosts(urls: list[Url]) -> Iterator[Host]:
     """The URLs by host; in a search, a host is as it was before it was defanged."""
     for name, group in groupby(urls, lambda url: url.host):
         those = list(group)
-        search = f"domain:{name.replace('[.]', '.')}"
+        search = f"domain:{name.replace('[.]', '.')}" if name and MASK not in name else ""
         yield Host(name, those[0].unicode_host, search, any(url.misleading for url in those), those)
