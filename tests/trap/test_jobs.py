@@ -139,3 +139,29 @@ def test_purge_bad(spool: Spool) -> None:
     assert jobs.purge_bad(spool, "by the test", dry_run=True) == 3
     assert jobs.purge_bad(spool, "by the test") == 3
     assert jobs.page(spool, BAD, 10).total == 0
+
+
+def test_to_keep_more_than_there_are_keeps_them_all(spool: Spool) -> None:
+    put(spool, 3)
+    assert jobs.purge(spool, ["first"], "by the test", keep_newest=5, dry_run=True) == {"first": 0}
+    assert jobs.purge(spool, ["first"], "by the test", keep_newest=2) == {"first": 1}
+
+
+def test_one_job_is_thrown_away(spool: Spool) -> None:
+    put(spool, 1)
+    put_aside(spool, 1, "second")
+    for entry in [*jobs.page(spool, "first", 1).entries, *jobs.page(spool, BAD, 1).entries]:
+        assert jobs.discard(spool, entry, "by the test")
+        assert not jobs.discard(spool, entry, "by the test")
+    assert jobs.page(spool, "first", 1).total == jobs.page(spool, BAD, 1).total == 0
+
+
+def test_what_a_worker_holds_is_not_thrown_away(spool: Spool) -> None:
+    put(spool, 1)
+    with spool["first"].consumer() as consumer:
+        claim = consumer.claim()
+        assert claim is not None
+        [entry] = jobs.page(spool, "first", 1).entries
+        assert not jobs.discard(spool, entry, "by the test")
+        claim.give_back()
+    assert spool["first"].stats().waiting == 1
