@@ -168,11 +168,11 @@ class Index:
             TooSlow: it took longer.
         """
         seconds = self.deadline if seconds is None else seconds
+        self.db.execute("BEGIN")
         if seconds is not None:
             end = time.monotonic() + seconds
             self.db.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
         try:
-            self.db.execute("BEGIN")
             yield
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:

@@ -29,7 +29,7 @@ SCHEMA = (
 _MERGED, _DROPPING = 1, 2
 _WORDS = f"""CREATE VIRTUAL TABLE words_{{}} USING fts5 ({", ".join(COLUMNS)},
     content='', columnsize=0, tokenize='unicode61 remove_diacritics 2')"""
-_MERGE_PAGES = 400
+_MERGE_PAGES = 200
 """Written in one step: some 10 ms."""
 _DROP_PAGES = 2000
 _MAX_ENVELOPE = 64 << 10
