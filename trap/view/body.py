@@ -7,7 +7,6 @@
 import html
 import re
 from collections.abc import Iterator
-from itertools import islice
 
 from trap.view.defang import defang
 from trap.view.glyphs import decoded, is_right, visible
@@ -94,7 +93,10 @@ def readable(said: str) -> str:
     kept: list[str] = []
     at, target = 0, ""
     said = _SILENT.sub(" ", said[:MAX_HTML])
-    for tag in islice(_TAG.finditer(said), _MAX_TAGS):
+    for number, tag in enumerate(_TAG.finditer(said)):
+        if number == _MAX_TAGS:
+            said = said[:at]
+            break
         kept.append(_SPACE.sub(" ", said[at : tag.start()]))
         at = tag.end()
         closing, name = tag[1], (tag[2] or "").lower()
@@ -111,6 +113,6 @@ def readable(said: str) -> str:
             kept.append(f"[{alt[1] or alt[2]}]")
         elif name in _BLOCKS:
             kept.append("\n\n")
-    kept.append(_SPACE.sub(" ", said[at : said.find("<", at) if said.find("<", at) >= 0 else None]))
+    kept.append(_SPACE.sub(" ", said[at:]))
     whole = re.sub(r" {2,}", " ", html.unescape(_ENDLESS.sub(" ", "".join(kept))))
     return _LINES.sub("\n\n", re.sub(r" ?\n ?", "\n", whole)).strip()

@@ -23,7 +23,7 @@ _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u20
 _BREAKS = re.compile(r"\r\n?")
 
 _NOT_TEXT = frozenset(
-    ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem")
+    ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "rot-13", "rot13")
 )
 """Codecs of Python that no mail means, some of them slow."""
 _GUESSES = ("utf-8", "cp1252", "latin-1")
@@ -37,7 +37,7 @@ def codec(charset: str) -> str:
     """
     try:
         name = codecs.lookup(charset[:60]).name
-        codecs.encode("", name)  # what is no charset, but a transformation of bytes, says so
+        codecs.encode("", name)  # what turns bytes into bytes, and is no charset, says so
     except (LookupError, ValueError, TypeError, UnicodeError):
         return ""
     if name in _NOT_TEXT:

@@ -39,18 +39,20 @@ _NAME = re.compile(r"(?:^|[\s@])((?:[a-z0-9_-]{1,63}\.){1,10}[a-z0-9-]{2,63})\.?
 _QMAIL = re.compile(r"\([a-z]{1,20} \d+ invoked (?:by|from) [^()]{1,40}\)", re.IGNORECASE)
 """How qmail and its like note that a message came from a program on their own host; it names nobody."""
 _DATE = re.compile(
-    r"(?:[a-z]{3}, {1,3})?\d{1,2} [a-z]{3} \d{4} \d\d:\d\d(?::\d\d)?(?: [+-]\d{4}| [a-z]{3})?", re.IGNORECASE
+    r"(?:[a-z]{3}, {1,3})?\d{1,2} [a-z]{3} \d{4} \d\d:\d\d(?::\d\d)?(?: [+-]\d{4}| [a-z]{3,4})?",
+    re.IGNORECASE,
 )
 _FRACTION = re.compile(r"(:\d\d)[.,]\d{1,9}\b")
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d) ?([+-]\d\d:?\d\d|Z)?")
 _WEEKDAY = re.compile(r"\s*(mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6},", re.IGNORECASE)
-_PRIVATE = [
+PRIVATE = [
     IPv4Network(network)
     for network in (
         *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
         *("169.254.0.0/16", "100.64.0.0/10"),
     )
 ]
+"""Networks that end at a house's door (RFC 1918, 3927, 6598)."""
 _NOWHERE = [IPv4Network("0.0.0.0/8"), IPv4Network("224.0.0.0/3")]
 
 
@@ -128,8 +130,7 @@ def _address(*places: str) -> str:
 def _time(date: str) -> float | None:
     """When, as written; the last date in it, should it be somewhere in a text."""
     date = _FRACTION.sub(r"\1", date)
-    if len(date) > _MAX_DATE:
-        date = (_DATE.findall(date) or [date])[-1]
+    date = (_DATE.findall(date) or [date])[-1]
     try:
         if iso := _ISO.search(date):
             return datetime.fromisoformat(f"{iso[1]}T{iso[2]}{iso[3] or 'Z'}").timestamp()
@@ -191,7 +192,7 @@ def _of_address(hop: Hop) -> list[str]:
         return [f"No host has the address {hop.ip}: likely forged."]
     theirs, ours = registrable(hop.from_), registrable(hop.by)
     strangers = theirs and ours and not _house(hop.by) & (_house(hop.from_) | _house(hop.helo))
-    if strangers and any(address in network for network in _PRIVATE):
+    if strangers and any(address in network for network in PRIVATE):
         return [f"{hop.ip} is a private address, from which {theirs} can't reach {ours}: perhaps forged."]
     return []
 

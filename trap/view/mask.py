@@ -23,6 +23,7 @@ from trap.archive.record import Record
 from trap.config import Config
 from trap.job import Headers
 from trap.traces import MIN_WORD, ROLES, registrable
+from trap.view.hops import PRIVATE
 from trap.view.view import View
 
 MASK = "•••"
@@ -35,10 +36,11 @@ _SHORTEST = 3
 _DELIVERED = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-rcpt-to", "apparently-to")
 _ADDRESS = re.compile(r"[\w.+=%&'*/~!#$^{|}-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,9}")
 _WORD = re.compile(r"[\w.+-]{3,64}")
+_PRIVATE_6 = ipaddress.ip_network("fc00::/7")
 _WILD = frozenset("*?")
 _FOR = re.compile(r"\bfor[ \t]+<?([^\s;<>]{1,320}@[^\s;<>]{1,255})", re.IGNORECASE)
 _BY = re.compile(r"\bby[ \t]+([\w.-]{4,255})", re.IGNORECASE)
-_BEFORE = re.compile(r"[\w.+=%\[\]@-]{0,119}(?:[.@\]]|[%=]40)\Z")
+_BEFORE = re.compile(r"(?:[\w.+\[\]@-]|[%=]40){0,119}(?:[.@\]]|[%=]40)\Z")
 _TAG = re.compile(r"(<[a-zA-Z/!](?:[^\"'>]|\"[^\"]*\")*>)")
 _TITLE = re.compile(r' (title|alt)="([^"]*)"')
 _KEPT = frozenset(
@@ -83,9 +85,12 @@ def _says_nothing(name: str) -> bool:
 def _is_relay(client_ip: str) -> bool:
     """Whether the client is a server of ours in front of the trap, or a replay: its Received is ours too."""
     try:
-        return ipaddress.ip_address(client_ip).is_private
+        address = ipaddress.ip_address(client_ip)
     except ValueError:
+        return True  # it came by no network at all
+    if address.is_loopback or address.is_link_local:
         return True
+    return any(address in network for network in (*PRIVATE, _PRIVATE_6))
 
 
 def mask_text(text: str, identities: Iterable[str]) -> str:

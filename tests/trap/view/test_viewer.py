@@ -1,0 +1,223 @@
+"""viewer: children that read hostile mail, each within limits."""
+
+import asyncio
+import hashlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import pyzipper
+from archived import mixed_message
+from bombs import BOMBS, TEXT, mixed
+from support import eventually
+
+from trap.archive.record import Record
+from trap.envelope import Envelope, Rcpt
+from trap.job import new_id
+from trap.view import viewer as viewers
+from trap.view.view import SECTIONS
+from trap.view.viewer import Unviewable, Viewer
+
+ANSWER = 2.0
+"""Seconds within which a page answers, whatever the message."""
+
+
+def record(message: bytes) -> Record:
+    envelope = Envelope(
+        client_ip="203.0.113.9", helo="mail.b.example", rcpts=[Rcpt(address="trap@trap.example")]
+    )
+    return Record(new_id(), hashlib.sha256(message).digest(), envelope, {}, message)
+
+
+@pytest.fixture(scope="module")
+def viewer() -> Iterator[Viewer]:
+    with closing(Viewer()) as made:
+        made.view_now(record(TEXT))  # its children have started now
+        yield made
+
+
+def test_all_there_is_to_see(viewer: Viewer) -> None:
+    view = viewer.view_now(record(mixed_message(1)))
+    assert [field.name for field in view.headers][:3] == ["From", "To", "Subject"]
+    assert view.headers[2].value == "Überweisung"
+    assert view.hops[-1].ip == "203.0.113.9"
+    assert [part.type for part in view.parts] == [
+        "multipart/mixed",
+        "text/plain",
+        "text/html",
+        "application/pdf",
+    ]
+    assert view.text.strip() == "Bitte prüfen Sie Ihr Konto."
+    assert "hxxp://login[.]c[.]example/x" in view.html
+    assert [url.defanged for url in view.urls] == ["hxxp://login[.]c[.]example/x"]
+    file = view.parts[3]
+    assert file.name == "invoice1.pdf"
+    assert file.sniffed == "image/png"
+    assert len(file.sha256) == 64
+    assert view.addresses[0].address == "j@b.example"
+    assert view.missing == []
+
+
+async def test_the_same_from_an_event_loop_many_at_once(viewer: Viewer) -> None:
+    views = await asyncio.gather(*(viewer.view(record(mixed_message(n))) for n in range(20)))
+    assert [view.parts[3].name for view in views] == [f"invoice{n}.pdf" for n in range(20)]
+    part = await viewer.part(record(mixed_message(1)), 3)
+    assert part.data.startswith(b"\x89PNG")
+    assert part.sha256 == hashlib.sha256(part.data).hexdigest()
+    assert (await viewer.difference(record(TEXT), record(TEXT)))[0].kind == "same"
+
+
+def test_a_part_without_a_name_gets_one(viewer: Viewer) -> None:
+    part = viewer.part_now(record(mixed(TEXT)), 1)
+    assert (part.name, part.data) == ("part-1.txt", b"hello there\r\n")
+
+
+@pytest.mark.parametrize("number", [-1, 2, 10**9])
+def test_there_is_no_part_beyond_the_last(viewer: Viewer, number: int) -> None:
+    with pytest.raises(LookupError):
+        viewer.part_now(record(mixed(TEXT)), number)
+    with pytest.raises(LookupError):
+        viewer.packed_now(record(mixed(TEXT)), number)
+
+
+async def test_what_may_be_malware_is_packed_with_the_password_of_old(viewer: Viewer) -> None:
+    mail = record(mixed_message(1))
+    for number, name, size in ((None, f"{mail.id}.eml", len(mail.message)), (3, "invoice1.pdf", None)):
+        with pyzipper.AESZipFile(io.BytesIO(await viewer.packed(mail, number))) as archive:
+            assert archive.namelist() == [name]
+            with pytest.raises(RuntimeError):
+                archive.read(name)
+            data = archive.read(name, pwd=b"infected")
+            assert size in (None, len(data))
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_answered_in_time(viewer: Viewer, name: str) -> None:
+    bomb = record(BOMBS[name]())
+    began = time.monotonic()
+    view = viewer.view_now(bomb)
+    assert time.monotonic() - began < ANSWER
+    assert view.headers
+    assert view.hops
+    assert "headers" not in view.missing
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"), [("malformed", 1), ("phish", 1), ("spam", 8), ("bounce", 8), ("ham", 16)]
+)
+def test_all_of_the_corpus_can_be_seen(viewer: Viewer, corpus: Path, kind: str, step: int) -> None:
+    for path in sorted((corpus / kind).iterdir())[::step]:
+        mail = record(path.read_bytes())
+        began = time.monotonic()
+        view = viewer.view_now(mail)
+        assert time.monotonic() - began < ANSWER, path
+        assert not view.missing, path
+
+
+HANGING = """
+import sys, time
+from trap.view import child, reading
+
+def hang():
+    while True:
+        pass
+
+sections = reading.sections
+def slow(source, message, images):
+    for name, work in sections(source, message, images):
+        yield name, hang if name == "text" and b"hang" in message else work
+
+reading.sections = slow
+child.main()
+"""
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Viewer]:
+    """A viewer with one child, which hangs at the text of a message that says so."""
+    popen = subprocess.Popen
+
+    def start(command: list[str], **how: object) -> object:
+        return popen([sys.executable, "-c", HANGING, *command[3:]], **how)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(viewers.subprocess, "Popen", start)
+    with closing(Viewer(processes=1, seconds=1.0)) as made:
+        made.view_now(record(b"warm: up\r\n\r\n"))
+        yield made
+
+
+def test_of_a_message_that_takes_too_long_what_was_ready_is_shown(hanging: Viewer) -> None:
+    began = time.monotonic()
+    view = hanging.view_now(record(b"Subject: hang\r\n\r\n"))
+    assert time.monotonic() - began < ANSWER
+    assert view.headers[0].value == "hang"
+    assert view.hops
+    assert view.missing == ["text", "html", "urls", "hashes"]
+
+
+async def test_its_child_is_replaced_and_those_in_the_queue_are_answered_too(hanging: Viewer) -> None:
+    began = time.monotonic()
+    views = await asyncio.gather(*(hanging.view(record(b"Subject: hang\r\n\r\n")) for _ in range(5)))
+    assert time.monotonic() - began < ANSWER
+    assert views[-1].missing == list(SECTIONS)
+    eventually(lambda: not hanging.view_now(record(b"Subject: fine\r\n\r\n")).missing)
+
+
+async def test_too_many_at_once_are_told_so(hanging: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = viewers.MAX_WAITING + 5
+    views = await asyncio.gather(*(hanging.view(record(b"Subject: hang\r\n\r\n")) for _ in range(many)))
+    assert "too many messages are being read at the same time" in views[-1].defects
+    with pytest.raises(Unviewable):
+        await asyncio.gather(*(hanging.part(record(b""), 0) for _ in range(many)))
+
+
+def children() -> set[int]:
+    listed = subprocess.run(
+        ["ps", "--ppid", str(os.getpid()), "-o", "pid=,args="], capture_output=True, text=True, check=False
+    )
+    return {int(line.split()[0]) for line in listed.stdout.splitlines() if "trap.view.child" in line}
+
+
+def test_a_child_that_dies_is_replaced(viewer: Viewer) -> None:
+    for pid in children():
+        os.kill(pid, signal.SIGKILL)
+    assert viewer.view_now(record(TEXT)).missing == list(SECTIONS)
+    eventually(lambda: not viewer.view_now(record(TEXT)).missing)
+
+
+def test_children_end_with_the_viewer() -> None:
+    before = children()
+    with closing(Viewer(processes=3)) as made:
+        made.view_now(record(TEXT))
+        assert len(children() - before) == 3
+    assert not children() - before
+
+
+def test_a_child_may_do_nothing_but_read() -> None:
+    with closing(Viewer(processes=1, memory=1 << 28)) as made:
+        before = children()
+        made.view_now(record(TEXT))
+        (pid,) = [pid for pid in before if f"{1 << 28}" in Path(f"/proc/{pid}/cmdline").read_text()]
+        limits = {
+            line[:26].strip(): line[26:].split()[0]
+            for line in Path(f"/proc/{pid}/limits").read_text().splitlines()
+        }
+    assert limits["Max address space"] == f"{1 << 28}"
+    assert limits["Max core file size"] == "0"
+    assert limits["Max file size"] == "0"
+    assert limits["Max processes"] == "0"
+    assert int(limits["Max cpu time"]) < 60
+
+
+def test_a_message_too_large_for_its_memory_costs_no_more_than_itself() -> None:
+    with closing(Viewer(processes=1, memory=1 << 28)) as made:
+        view = made.view_now(record(BOMBS["100 MB of base64"]() * 3))
+        assert view.missing
+        eventually(lambda: not made.view_now(record(TEXT)).missing)
