@@ -50,7 +50,6 @@ def test_counts_are_those_of_the_rows(library: Library, query: str) -> None:
 def test_a_value_can_be_searched_for(library: Library) -> None:
     """By the facet's own name, but for networks; a domain is also that of a HELO or a link."""
     for name, values in library.facets(parse(""), budget=60).values.items():
-        assert values
         for value, count in values:
             query = parse(f'{"cidr" if name == "network" else name}:"{value}"')
             found = list(library.find(query))
