@@ -5,6 +5,7 @@ them by the viewer's children (trap.view), within a time: what they say was writ
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -18,12 +19,13 @@ from trap.archive.library import Campaign, Facets, Library, Row, TooSlow
 from trap.archive.query import parse
 from trap.archive.record import Corrupt, Record
 from trap.archive.terms import term
+from trap.config import Config
 from trap.view.mask import identities, masked
 from trap.view.view import View
 from trap.web import narrowing, varying
 from trap.web.listing import Asked, Hide, campaign_address, days, page
 from trap.web.masking import masks, shared_mask
-from trap.web.site import Site, link, site
+from trap.web.site import link, site
 
 PAGE = 30
 COPIES = 8
@@ -150,23 +152,24 @@ async def _compared(request: Request, asked: Asked) -> Compared:
     here = site(request)
     read = await here.reading.ask(lambda library: _copies(library, asked))
     tasks = [asyncio.ensure_future(here.viewer.view(record)) for _, record in read]
-    if tasks:
-        await asyncio.wait(tasks, timeout=SECONDS)
-    ready = [
-        (row, record, task.result()) for (row, record), task in zip(read, tasks, strict=True) if task.done()
-    ]
-    for task in tasks:
+    done, late = await asyncio.wait(tasks, timeout=SECONDS) if tasks else (set(), set())
+    for task in late:
         task.cancel()
-    views = [view for _, _, view in ready if view.headers]
-    if not here.revealed(request):
-        views = await asyncio.to_thread(_masked, here, views, [record for _, record, _ in ready])
+    ready = [(*each, task.result()) for each, task in zip(read, tasks, strict=True) if task in done]
+    config = None if here.revealed(request) else here.config
+    return await asyncio.to_thread(_comparison, [each for each in ready if each[2].headers], config)
+
+
+def _comparison(ready: Sequence[tuple[Row, Record, View]], config: Config | None) -> Compared:
+    """What varies, with all identities masked when there is a configuration to tell them by."""
+    views = [view for _, _, view in ready]
+    if config:
+        names = frozenset().union(*(identities(record, config) for _, record, _ in ready))
+        views = [masked(view, names) for view in views]
     copies = [varying.Copy(view.headers, view.text) for view in views]
-    hosts: dict[str, int] = {}
-    for view in views:
-        for host in {url.host for url in view.urls if url.host}:
-            hosts[host] = hosts.get(host, 0) + 1
+    hosts = Counter(host for view in views for host in {url.host for url in view.urls} - {""})
     return Compared(
-        [row for row, _, view in ready if view.headers],
+        [row for row, _, _ in ready],
         varying.fields(copies),
         varying.lines(copies),
         sorted(hosts.items(), key=lambda item: (-item[1], item[0]))[:_HOSTS],
@@ -186,11 +189,6 @@ def _copies(library: Library, asked: Asked) -> list[tuple[Row, Record]]:
         except (FileNotFoundError, Corrupt):  # its own page says so
             continue
     return found
-
-
-def _masked(here: Site, views: Sequence[View], records: Sequence[Record]) -> list[View]:
-    names = frozenset().union(*(identities(record, here.config) for record in records))
-    return [masked(view, names) for view in views]
 
 
 routes: list[BaseRoute] = [

@@ -82,6 +82,8 @@ def _field(name: str, values: list[str], copies: int) -> Field:
 
 def lines(copies: Sequence[Copy]) -> list[Line]:
     """The text of the first copy, with what varies in it; constant lines far from that are folded."""
+    if not copies:
+        return []
     first, *rest = (_lines(copy.text) for copy in copies)
     others: list[list[str | None]] = [_counterparts(first, other) for other in rest]
     made = []
