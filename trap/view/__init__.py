@@ -1,1 +1,1 @@
-"""A message made readable: parsed in a child process with limits, for the web page and the terminal."""
+"""Makes a message readable, in a child process with limits, for the web page and the terminal."""
