@@ -210,6 +210,7 @@ def hits(
     order = "" if oldest_first else " DESC"
     found: list[tuple[Any, ...]] = []
     for window in windows(index, wanted, oldest_first=oldest_first):
+        index.look_at_the_clock()
         rows, values = source(wanted, window)
         number = f"{window[0]}.rowid" if window[0] else "m.n"
         found += index.db.execute(

@@ -128,7 +128,7 @@ def test_a_deadline_is_kept(library: Library, monkeypatch: pytest.MonkeyPatch) -
         lambda: library.newer(parse(""), "9" * 24, 5),
         lambda: library.campaigns("size", None, 10),
     ):
-        with pytest.raises(TooSlow, match="longer than 0 s"):
+        with pytest.raises(TooSlow, match="takes too long"):
             question()
     library.deadline = 60.0
     assert found(library, "prize", limit=1) == [87]
