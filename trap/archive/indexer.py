@@ -11,7 +11,6 @@ several on one archive, one is at work; the others wait for its lock.
 
 import datetime
 import errno
-import fcntl
 import heapq
 import logging
 import os
@@ -22,7 +21,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from trap import fsio
@@ -30,13 +29,12 @@ from trap.archive.index import Index, replace
 from trap.archive.record import Corrupt
 from trap.archive.rows import Entry
 from trap.archive.segment import Frame, Reader
-from trap.archive.store import segments
+from trap.archive.store import lock, segments
 from trap.archive.suspect import SUFFIX, Suspect
 from trap.job import ID_DIGITS, new_id
 
 log = logging.getLogger("spamtrap.archive")
 
-LOCK = "index.lock"
 REBUILD_LOCK = "reindex.lock"
 _BATCH_RECORDS = 512
 _BATCH_SECONDS = 1.0
@@ -52,21 +50,6 @@ _TIDY_STEPS = 10
 """Of what can wait, between two looks."""
 _GATHER = 0.25
 """Seconds between two looks at least: a look costs as much as ten messages, a commit as much as five."""
-
-
-@contextmanager
-def lock(directory: Path, name: str = LOCK) -> Iterator[bool]:
-    """Whether we are the one who indexes this archive now, or, with another name, who rebuilds its index."""
-    fd = os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            ours = True
-        except BlockingIOError:
-            ours = False
-        yield ours
-    finally:
-        os.close(fd)
 
 
 def catch_up(

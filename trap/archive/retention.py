@@ -12,7 +12,7 @@ from trap import fsio
 from trap.archive.index import Index, index_files
 from trap.archive.record import Corrupt
 from trap.archive.segment import Reader
-from trap.archive.store import segments
+from trap.archive.store import exclusive, segments
 
 
 def due(directory: Path, now: float, max_age: float | None, max_bytes: int | None) -> list[Path]:
@@ -76,5 +76,6 @@ def enforce(directory: Path, now: float, max_age: float | None, max_bytes: int |
     """
     dropped = due(directory, now, max_age, max_bytes)
     for path in dropped:
-        fsio.unlink(str(path))
+        with exclusive(path.parent):  # who packs it just now looks whether it is still there
+            fsio.unlink(str(path))
     return dropped

@@ -1,7 +1,7 @@
 """One process's way into the archive: which segment it appends to, when that ends, what was left.
 
     archive/
-      segments/20261103T101500.123456Z-1a2b3c4d.seg  one open segment a worker, the others sealed
+      segments/20261103T101500.123456Z-1a2b3c4d.seg  one open segment a worker, the others sealed, then packed
       index-1.db                                      what finds things in them (trap.archive.index)
 
 The directory is the truth: a segment is archived mail, whether the index knows it or not.
@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from trap import fsio
@@ -27,6 +28,7 @@ SEGMENT_SIZE = 128 << 20
 LEVEL = 5
 """Of zstd: level 9 saves 1.6 percent of the bytes for twice the time."""
 SEAL_AFTER = 7 * 86400.0
+INDEX_LOCK = "index.lock"
 _TIDY_EVERY = 60.0
 """Seconds a segment of a dead worker waits for one that goes on with it, before it is sealed."""
 
@@ -44,6 +46,32 @@ def segments(directory: Path) -> list[Path]:
 def segment_path(directory: Path, name: str) -> Path:
     """Where the segment `name` lies."""
     return folder(directory) / (name + SUFFIX)
+
+
+@contextmanager
+def lock(directory: Path, name: str = INDEX_LOCK) -> Iterator[bool]:
+    """Whether we are the one who does now, on this archive, what the lock of this name is for."""
+    fd = os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours = True
+        except BlockingIOError:
+            ours = False
+        yield ours
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def exclusive(segments_folder: Path) -> Iterator[None]:
+    """Nobody else takes a segment away, or gives it another form, meanwhile. Not for long."""
+    fd = os.open(segments_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 class Store:

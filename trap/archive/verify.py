@@ -56,8 +56,10 @@ class Proof:
         seal, end = reader.seal, reader.end
         found: dict[int, str] = {}
         faults: list[Fault] = []
+        digest = hashlib.sha256()
         for frame in reader.frames(fault=faults.append):
             found[frame.offset] = frame.id
+            digest.update(frame.sha256)
             try:
                 self.message_bytes += len(reader.record(frame).message)
                 self.records += 1
@@ -70,21 +72,14 @@ class Proof:
         sealed = (known and known.complete) or not reader.path.stat().st_mode & 0o200
         if sealed and not seal and not reader.seal:
             yield Fault(end, "it was sealed, but its footer is damaged or gone")
-        if seal and seal.sha256 != _sha256(reader, end):
+        if seal and seal.sha256 != reader.proof():
             yield Fault(end, "the segment's sha256 is not the one in its footer")
+        if not faults and reader.digest not in {None, digest.digest()}:
+            yield Fault(end, "the messages are not those that were packed")
         if seal and seal.records != len(found):
             yield Fault(end, f"{len(found)} records found, {seal.records} in its footer")
         if known:
             yield from _compare(index, known, found)
-
-
-def _sha256(reader: Reader, end: int) -> bytes:
-    digest = hashlib.sha256()
-    with reader.path.open("rb") as file:
-        while end > 0 and (data := file.read(min(end, 1 << 20))):
-            digest.update(data)
-            end -= len(data)
-    return digest.digest()
 
 
 def _compare(index: Index, known: Known, found: dict[int, str]) -> Iterator[Fault]:

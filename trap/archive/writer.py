@@ -20,8 +20,10 @@ import zstandard
 from trap import fsio
 from trap.archive import record
 from trap.archive.copies import Copies
+from trap.archive.form import SUFFIX, Fault, Footer, footer
+from trap.archive.loose import head, mark
 from trap.archive.record import Corrupt
-from trap.archive.segment import SUFFIX, Fault, Footer, Reader, footer, head, mark
+from trap.archive.segment import Reader
 from trap.job import Job, id_time
 
 NEW = ".new"

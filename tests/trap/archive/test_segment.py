@@ -11,8 +11,9 @@ from archived import job, mail, mixed_message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from trap.archive.loose import head
 from trap.archive.record import Corrupt
-from trap.archive.segment import FOOTER_SIZE, Fault, Reader, head
+from trap.archive.segment import FOOTER_SIZE, Fault, Reader
 from trap.archive.writer import Writer
 from trap.job import Job
 
