@@ -487,7 +487,7 @@ def line(row: dict[str, object]) -> str:
 
 def cell(value: object) -> str:
     """A word or a figure of a table."""
-    return value if isinstance(value, str) else number(value)
+    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else number(value)
 
 
 def number(value: object) -> str:
