@@ -21,7 +21,7 @@ from trap.web.flow import Flow, ended, flow
 from trap.web.pulse import EVERY, Look
 from trap.web.site import Site, site
 
-PARTS = ("problems", "stats", "flow", "sink", "spool", "drops", "charts")
+PARTS = ("problems", "start", "stats", "flow", "sink", "spool", "drops", "charts")
 """What changes, each a macro of _now.html and an element of that id."""
 SLOW = {"charts": 10.0, "drops": 4.0}
 """Seconds for which parts that are large are left as they are."""
