@@ -29,6 +29,8 @@ from trap.view.view import SECTIONS, DiffLine, Part, View
 
 DOWNLOAD_SECONDS = 15.0
 """Longest time for a part or a zip, which may be as large as a message."""
+_MAX_SPENT = 0.7
+"""Share of the time for a message that may be spent before it is read."""
 MAX_WAITING = 100
 """Requests that wait for a child; more are answered with nothing but what is missing."""
 
@@ -100,7 +102,7 @@ class Viewer:
         self._seconds = seconds
         self._memory = memory
         self._threads = ThreadPoolExecutor(processes, "view")
-        self._idle: queue.LifoQueue[_Child] = queue.LifoQueue()
+        self._idle: queue.Queue[_Child] = queue.Queue()  # one that just began comes last
         self._waiting = threading.BoundedSemaphore(MAX_WAITING + processes)
         for _ in range(processes):
             self._idle.put(_Child(memory))
@@ -112,15 +114,16 @@ class Viewer:
             while True:
                 self._idle.get_nowait().close()
 
-    async def view(self, record: Record, images: bool = False) -> View:
+    async def view(self, record: Record, images: bool = False, spent: float = 0.0) -> View:
         """All there is to see of a message; `View.missing` names what could not be had in time.
 
         Args:
             record: from the archive.
             images: whether the HTML has the pictures that came with the message.
+            spent: seconds that its reader waited before, and will not wait here; a part is left in any case.
         """
         try:
-            return await self._soon(self._view, record, images)
+            return await self._soon(self._view, record, images, spent)
         except Unviewable as error:
             return View(missing=list(SECTIONS), defects=[str(error)])
 
@@ -152,7 +155,7 @@ class Viewer:
 
     def view_now(self, record: Record, images: bool = False) -> View:
         """As `view`, for those who can wait."""
-        return self._threads.submit(self._view, record, images, time.monotonic()).result()
+        return self._threads.submit(self._view, record, images, 0.0, time.monotonic()).result()
 
     def part_now(self, record: Record, number: int) -> Part:
         """As `part`, for those who can wait."""
@@ -173,7 +176,8 @@ class Viewer:
         future.add_done_callback(lambda _: self._waiting.release())
         return await asyncio.wrap_future(future)
 
-    def _view(self, record: Record, images: bool, asked: float) -> View:
+    def _view(self, record: Record, images: bool, spent: float, asked: float) -> View:
+        seconds = self._seconds - min(spent, _MAX_SPENT * self._seconds)
         found: dict[str, Any] = {}
         missing = set(SECTIONS)
 
@@ -182,8 +186,8 @@ class Viewer:
                 found.update(msgspec.msgpack.decode(answer.found))
                 missing.discard(answer.section)
 
-        request = wire.Request("view", [_source(record)], images=images, seconds=self._seconds)
-        self._ask(request, [record.message], asked + self._seconds, take)
+        request = wire.Request("view", [_source(record)], images=images, seconds=seconds)
+        self._ask(request, [record.message], asked + seconds, take)
         found["missing"] = [section for section in SECTIONS if section in missing]
         return msgspec.convert(found, View)
 

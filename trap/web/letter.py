@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any, NamedTuple
 
+import msgspec
+
 from trap.archive.record import Record
 from trap.archive.search import Row
 from trap.archive.terms import term
 from trap.envelope import printable
 from trap.view.mask import MASK
+from trap.view.outline import outline
+from trap.view.session import Fact, facts, oddities
 from trap.view.view import Address, PartInfo, Url, View
 from trap.web.download import is_naming
 from trap.web.lookup import Around
-from trap.web.outline import outline
-from trap.web.session import Fact, facts, oddities
 
 _MISSING = {
     "headers": "its header",
@@ -84,6 +86,13 @@ def tabs(view: View) -> list[Tab]:
         Tab("urls", "URLs", len(view.urls), any(url.misleading for url in view.urls)),
         Tab("raw", "Source"),
     ]
+
+
+def narrowed(view: View, show: str) -> View:
+    """A view without what is large and stands on other tabs only; the HTML is for its frame to ask for."""
+    return msgspec.structs.replace(
+        view, html="yes" if view.html else "", text=view.text if show == "text" else ""
+    )
 
 
 def troubles(view: View, near: Around) -> Iterator[str]:

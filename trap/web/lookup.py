@@ -1,5 +1,6 @@
 """Finds the message that an address names, what stands around it, or says why it is not there."""
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -44,6 +45,8 @@ class Archived(NamedTuple):
 
     row: Row
     record: Record
+    seconds: float = 0.0
+    """That it took to read."""
 
 
 class Around(NamedTuple):
@@ -109,6 +112,7 @@ def read(library: Library, job_id: str) -> Archived:
     Raises:
         Trouble: it is not there, or damaged.
     """
+    begun = time.monotonic()
     row = library.get(job_id)
     if not row:
         raise Trouble(
@@ -119,7 +123,7 @@ def read(library: Library, job_id: str) -> Archived:
             f"spamtrap queue show {job_id}",
         )
     try:
-        return Archived(row, library.record(row))
+        return Archived(row, library.record(row), time.monotonic() - begun)
     except FileNotFoundError:
         raise Trouble(
             410, "This message was dropped", "Its segment of the archive was too old, or one too many."

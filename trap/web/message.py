@@ -16,10 +16,10 @@ from starlette.routing import BaseRoute, Route
 from trap.archive.record import Record
 from trap.archive.terms import MAX_QUERY, term
 from trap.view.source import line_count, raw_lines
+from trap.view.veil import Veil
 from trap.web import letter
 from trap.web.lookup import Archived, around, find, of_message
 from trap.web.site import site
-from trap.web.veil import Veil
 
 FRAME_POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none';"
@@ -52,17 +52,17 @@ class Source(NamedTuple):
 
 async def page(request: Request, found: Archived) -> Response:
     """The page of a message: what stands around it, and one of its tabs."""
-    here, (row, record) = site(request), found
+    here, (row, record, spent) = site(request), found
     asked = request.query_params
     q = asked.get("q", "")[:MAX_QUERY]
     view, near = await asyncio.gather(
-        here.viewer.view(record), here.reading.ask(lambda library: around(library, row, q))
+        here.viewer.view(record, spent=spent), here.reading.ask(lambda library: around(library, row, q))
     )
     veil = Veil(record, here.config, shown=here.revealed(request))
-    view = veil.view(view)
     tabs = letter.tabs(view)
     wanted = asked.get("show", "")
     show = wanted if wanted in {tab.name for tab in tabs} else tabs[0].name
+    view = veil.view(letter.narrowed(view, show))
     return here.render(
         request,
         "message.html",
@@ -97,7 +97,8 @@ def _source(record: Record, veil: Veil, line: str) -> Source:
 async def html(request: Request, found: Archived) -> Response:
     """The message's HTML: a document for a sandboxed frame, which is as harmless when opened alone."""
     here = site(request)
-    view = await here.viewer.view(found.record, images=request.query_params.get("images") == "1")
+    images = request.query_params.get("images") == "1"
+    view = await here.viewer.view(found.record, images, spent=found.seconds)
     veil = Veil(found.record, here.config, shown=here.revealed(request))
     text = veil.html(view.html) or _NO_HTML
     answer = Response(text.encode("utf-8", "replace"), headers=_FRAME_HEADERS)
