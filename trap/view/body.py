@@ -31,6 +31,9 @@ _HREF = re.compile(r"""\bhref\s{0,8}=\s{0,8}["']?\s{0,8}([^\s"'<>]{1,2000})""", 
 _ALT = re.compile(r"""\balt\s{0,8}=\s{0,8}(?:"([^"]{1,200})"|'([^']{1,200})')""", re.IGNORECASE)
 _ENDLESS = re.compile(r"&#[0-9a-fA-Fx]{9,};?")
 """html.unescape raises on numbers too long for int()."""
+_MIXED = re.compile(r"[a-zA-Z][\u0370-\u052f]|[\u0370-\u052f][a-zA-Z]")
+"""Latin beside Greek or Cyrillic, as in words that filters should not know."""
+_MANY = 5
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _LINES = re.compile(r" ?\n[ \n]*\n ?")
 # fmt: off
@@ -46,13 +49,14 @@ def text(parts: list[Part], message: bytes) -> tuple[str, bool, list[str]]:
     defects: list[str] = []
     plain = [part for part in parts if part.type in _PLAIN and _is_text(part)][:_MAX_PARTS]
     said = visible("\n\n⁂\n\n".join(_texts(plain, message, defects)))
-    if said.strip():
-        return _cut(said), False, defects
-    for part in html_parts(parts):
-        said = readable(source(part, message))
-        if said:
-            return _cut(visible(said)), True, defects
-    return "", False, defects
+    from_html = not said.strip()
+    if from_html:
+        said = visible(
+            next(filter(None, (readable(source(part, message)) for part in html_parts(parts))), "")
+        )
+    if len(_MIXED.findall(said[:MAX_TEXT])) >= _MANY:
+        defects.append("words mix letters of different scripts that look alike")
+    return _cut(said), from_html and bool(said), defects
 
 
 def html_parts(parts: list[Part]) -> list[Part]:
@@ -114,5 +118,6 @@ def readable(said: str) -> str:
         elif name in _BLOCKS:
             kept.append("\n\n")
     kept.append(_SPACE.sub(" ", said[at:]))
-    whole = re.sub(r" {2,}", " ", html.unescape(_ENDLESS.sub(" ", "".join(kept))))
+    words = html.unescape(_ENDLESS.sub(" ", "".join(kept))).replace("\xa0", " ")
+    whole = re.sub(r" {2,}", " ", words)
     return _LINES.sub("\n\n", re.sub(r" ?\n ?", "\n", whole)).strip()

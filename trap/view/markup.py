@@ -12,7 +12,7 @@ import re
 
 import nh3
 
-from trap.view.defang import defang
+from trap.view.defang import defang, host
 from trap.view.glyphs import visible, visible_line
 from trap.view.parts import Part
 
@@ -218,14 +218,14 @@ def _picture(attributes: str, pictures: dict[str, str] | None) -> str:
     """A picture's bytes where they are at hand and asked for, else words."""
     said = {name: html.unescape(value) for name, value in _ATTRIBUTE.findall(attributes)}
     source, alt = said.get("src", "").strip(), visible_line(said.get("alt", ""))[:200]
-    data = ""
+    data, home = "", defang(host(source[:500]))
     if pictures is not None:
         data = pictures.get(source[4:], "") if source[:4].lower() == "cid:" else _inline(source)
     if data:
         sizes = "".join(f' {name}="{said[name]}"' for name in sorted(_SIZES) if said.get(name, "").isdigit())
         return f'<img src="{data}" alt="{html.escape(alt)}"{sizes}>'
     kind = "inline picture" if source[:5].lower() == "data:" else defang(source[:500]) or "no source"
-    words = html.escape(f"[picture{': ' + alt if alt else ''}]")
+    words = html.escape(f"[picture: {alt}]" if alt else f"[picture from {home}]" if home else "[picture]")
     return f'<span class="picture" title="{html.escape(kind)}">{words}</span>'
 
 

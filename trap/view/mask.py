@@ -203,10 +203,12 @@ class _Finder:
         forms: set[str] = set()
         for name in names:
             local, at, domain = name.rpartition("@")
+            if len(name) < _SHORTEST:
+                continue
             if not at:
                 (domains if registrable(domain) else words).update({name, name.replace(".", "[.]")} - ROLES)
                 continue
-            domains.update({domain, registrable(domain)} - {""})
+            domains.update(word for word in (domain, registrable(domain)) if len(word) >= _SHORTEST)
             for word in {local, local.partition("+")[0]} - ROLES:
                 if len(word) >= _SHORTEST:
                     (words if len(word) < MIN_WORD else forms).add(word)

@@ -3,7 +3,8 @@
 The email package asks of every line whether it ends any of the parts it is in: a flood of boundaries,
 or thousands of parts in each other, take it minutes. Here the lines that begin with two dashes are
 looked for, and each is looked up among the boundaries that are open. What is where, by number, is the
-same at every call, so a part can be asked for by its number.
+same at every call, so a part can be asked for by its number. Files are hashed, never opened: to us a
+zip bomb is a file like any other.
 
 A test compares what comes out with the email package's answer for every message of the corpus.
 """

@@ -109,7 +109,7 @@ def _in_html(source: str) -> Iterator[Found]:
                 if refresh:
                     yield refresh[1], "", "other"
             else:
-                yield url, "", _WHERE.get(name, "other")
+                yield url, "", "image" if key == "background" else _WHERE.get(name, "other")
     if link:
         yield link, _shown(source[start : start + 4000]), "link"
     for style in _STYLE.finditer(source):

@@ -46,6 +46,13 @@ def test_a_charset_that_lies_is_guessed_and_said() -> None:
     assert read(plain(b"Y2Fmw6k", "utf-8", "base64"))[0] == "café"
 
 
+def test_letters_of_two_scripts_in_one_word_are_said() -> None:
+    assert read(plain("W\u0435 \u0430re pl\u0435\u0430sed to inf\u043erm you".encode()))[2] == [
+        "words mix letters of different scripts that look alike"
+    ]
+    assert read(plain("Dear \u0418\u0432\u0430\u043d, hello".encode()))[2] == []
+
+
 def test_a_long_text_is_cut() -> None:
     shown = read(plain(b"a" * 2 * MAX_TEXT))[0]
     assert shown.endswith(f"\n\n[only the first {MAX_TEXT} characters are shown]")

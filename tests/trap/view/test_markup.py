@@ -145,6 +145,8 @@ def test_a_link_can_be_read_but_not_followed() -> None:
 def test_a_picture_becomes_words() -> None:
     shown = body("<img src='http://evil.example/x.gif' alt='Your bank' width=600>")
     assert '<span class="picture" title="hxxp://evil[.]example/x.gif">[picture: Your bank]</span>' in shown
+    assert "[picture from evil[.]example]" in body("<img src='http://evil.example/x.gif'>")
+    assert "[picture]" in body("<img src='data:x'>")
 
 
 def test_pictures_that_came_with_the_message_are_shown_when_asked_for() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trap.archive.record import Record
 from trap.config import Config
 from trap.configfile import parse
-from trap.view.mask import MASK, identities, mask_html, mask_lines, mask_text, masked
+from trap.view.mask import MASK, identities, mask_html, mask_lines, mask_text, masked, mentions
 from trap.view.view import Header, PartInfo, View
 
 JOE = "joe.trapper@pristine-trap.example"
@@ -45,7 +45,9 @@ NAMES = frozenset(
     ],
 )
 def test_no_form_of_an_identity_is_left(hidden: str) -> None:
-    shown = mask_text(f"see http://e.example/?u={hidden}&v=1", NAMES)
+    text = f"see http://e.example/?u={hidden}&v=1"
+    shown = mask_text(text, NAMES)
+    assert mentions(text, NAMES)
     assert shown.startswith("see http://e.example/?u=")
     assert MASK in shown
     for end in (hidden[4:-4], hidden) if len(hidden) > 20 else (hidden,):
@@ -55,6 +57,7 @@ def test_no_form_of_an_identity_is_left(hidden: str) -> None:
 def test_what_is_not_the_traps_stays() -> None:
     text = "jimmy <sender@mail.b.example> info@b.example 1192.0.2.250 pristine-trapper.example"
     assert mask_text(text, NAMES) == text
+    assert not mentions("jon <sender@mail.b.example>", NAMES)
     assert mask_text("bounce+joe.trapper=pristine-trap.example@b.example", NAMES).endswith("@b.example")
     assert mask_text("anything", []) == "anything"
 
@@ -145,3 +148,11 @@ def test_a_relay_of_ours_in_front_is_ours(settings: Config) -> None:
 def test_any_text_can_be_masked(text: str, names: set[str]) -> None:
     mask_text(text, names)
     mask_lines(list(enumerate(text.split("\n"))), names)
+
+
+FEW = st.text("abc.@+=-", max_size=40)
+
+
+@given(FEW, st.sets(FEW, max_size=4))
+def test_what_is_masked_was_mentioned(text: str, names: set[str]) -> None:
+    assert mask_text(text, names) == text or mentions(text, names)

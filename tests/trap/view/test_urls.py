@@ -83,7 +83,7 @@ def test_text_and_html_are_searched() -> None:
         ("hxxp://c[.]example/&x", "link", "Your bank"),
         ("hxxp://c[.]example/pixel", "image", ""),
         ("hxxp://d[.]example/post", "form", ""),
-        ("hxxp://e[.]example/", "other", ""),
+        ("hxxp://e[.]example/", "image", ""),
         ("hxxp://f[.]example/bg", "style", ""),
         ("hxxp://g[.]example/", "other", ""),
     }
