@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trap.archive import retention
-from trap.archive.background import Indexer
+from trap.archive.background import Indexer, Packer
+from trap.archive.packer import LEVEL as PACK_LEVEL
 from trap.archive.store import LEVEL, SEAL_AFTER, SEGMENT_SIZE, Store
 from trap.config import Duration, Size
 from trap.job import Job
@@ -32,6 +33,8 @@ class Archive:
         segment_size: a segment this large is sealed, and may be copied away or dropped.
         seal_after: a segment this old is sealed, however small.
         level: of zstd, 1 to 19; more costs time and saves little.
+        pack: whether sealed segments are packed, in the background.
+        pack_level: of zstd, 1 to 22, for packing; 12 takes a sixth of the time for 3 percent more bytes.
         retain: segments whose newest message is older are dropped; none are when not set.
         retain_bytes: the oldest segments are dropped when all together, with what the index holds of them,
             have more; none are when not set.
@@ -45,16 +48,21 @@ class Archive:
         segment_size: Size = Size(SEGMENT_SIZE),
         seal_after: Duration = Duration(SEAL_AFTER),
         level: int = LEVEL,
+        pack: bool = True,
+        pack_level: int = PACK_LEVEL,
         retain: Duration | None = None,
         retain_bytes: Size | None = None,
     ) -> None:
         if not 1 <= level <= 19:
             raise ValueError(f"level: {level} is not one of zstd's, 1 to 19")
+        if not 1 <= pack_level <= 22:
+            raise ValueError(f"pack_level: {pack_level} is not one of zstd's, 1 to 22")
         self._directory = archive_dir
         self._retain = retain
         self._retain_bytes = retain_bytes
         self._store = Store(archive_dir, segment_size, level, seal_after)
         self._indexer = Indexer(archive_dir)
+        self._packer = Packer(archive_dir, pack_level) if pack else None
         self._looked = 0.0
 
     def process(self, job: Job) -> Verdict:
@@ -79,18 +87,24 @@ class Archive:
         ]
 
     def tick(self) -> None:
-        """What is due by time: sealing, retention, an indexer that died."""
+        """What is due by time: sealing, packing, retention, an indexer that died."""
         if not self._directory.exists():
             return  # nothing was archived yet
         self._indexer.poke()
         self._store.tick()
         now = time.time()
-        if now - self._looked >= _LOOK_EVERY and (self._retain is not None or self._retain_bytes is not None):
-            self._looked = now
+        if now - self._looked < _LOOK_EVERY:
+            return
+        self._looked = now
+        if self._packer:
+            self._packer.look()
+        if self._retain is not None or self._retain_bytes is not None:
             for path in retention.enforce(self._directory, now, self._retain, self._retain_bytes):
                 log.info("dropped segment %s", path.name)
 
     def close(self) -> None:
         """Leave the open segment to whoever comes next, and the index up to date."""
         self._store.close()
+        if self._packer:
+            self._packer.close()
         self._indexer.close()

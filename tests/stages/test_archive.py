@@ -11,10 +11,11 @@ from support import eventually
 
 from stages import archive as archive_module
 from stages.archive import Archive
+from trap.archive.background import Packer
 from trap.archive.library import Library
 from trap.archive.query import parse
 from trap.archive.segment import Reader
-from trap.archive.store import segment_path, segments
+from trap.archive.store import Store, segment_path, segments
 from trap.config import Duration, Size
 from trap.stage import Pass, Unavailable
 
@@ -120,3 +121,54 @@ def test_nothing_is_made_before_the_first_job(tmp_path: Path) -> None:
     assert not (tmp_path / "archive").exists()
     with pytest.raises(ValueError, match="level: 20"):
         Archive(tmp_path, level=20)
+
+
+def test_what_is_sealed_is_packed_in_the_background(tmp_path: Path) -> None:
+    """By a process of its own; places stay what they were."""
+    stage = Archive(tmp_path, segment_size=Size(1), pack_level=3)
+    verdict = stage.process(job(1))
+    assert isinstance(verdict, Pass)
+    stage.tick()
+    path = segment_path(tmp_path, verdict.notes["segment"])
+
+    def packed() -> bool:
+        with Reader(path) as reader:
+            return reader.packed
+
+    eventually(packed)
+    with Reader(path) as reader:
+        assert reader.read(verdict.notes["offset"]).message == job(1).message
+    stage.close()
+
+
+def test_packing_can_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trap.archive.background.Packer.look", lambda self: pytest.fail("it packs"))
+    stage = Archive(tmp_path, segment_size=Size(1), pack=False)
+    stage.process(job(1))
+    stage.tick()
+    stage.close()
+
+
+def test_a_segment_that_can_not_be_packed_is_not_tried_all_day(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (place,) = store.put([job(1)])
+    store.seal()
+    path = segment_path(tmp_path, place.segment)
+    path.chmod(0o640)
+    path.write_bytes(path.read_bytes()[:-200] + bytes(100) + path.read_bytes()[-100:])
+    path.chmod(0o440)
+    packer = Packer(tmp_path, 3)
+    packer.look()
+    first = packer._child
+    assert first and first.wait(60) == 0
+    packer.look()
+    assert packer._child is first
+    with Reader(path) as reader:
+        assert not reader.packed
+    packer.close()
+
+
+@pytest.mark.parametrize("level", [0, 23])
+def test_levels_that_zstd_has_not(tmp_path: Path, level: int) -> None:
+    with pytest.raises(ValueError, match="pack_level"):
+        Archive(tmp_path, pack_level=level)

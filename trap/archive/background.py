@@ -1,4 +1,4 @@
-"""Keeps the indexer running beside the archive stage."""
+"""The processes beside the archive stage: the indexer, and the packer when there is something to pack."""
 
 import logging
 import os
@@ -9,9 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import trap
+from trap.archive.packer import waiting
 
 log = logging.getLogger("spamtrap.archive")
 
+_DAY = 86400.0
+"""Seconds after which it is tried again to pack what could not be: the disk was full, or it is damaged."""
 _AGAIN = 10.0
 """Seconds between two starts of an indexer that keeps dying."""
 _PATIENCE = 10.0
@@ -47,13 +50,7 @@ class Indexer:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._started = time.monotonic()
-        root = str(Path(trap.__file__).parent.parent)
-        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        child = subprocess.Popen(
-            [sys.executable, "-m", "trap.archive.indexer", str(self._directory)],
-            stdin=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
-        )
+        child = _started("trap.archive.indexer", str(self._directory))
         if child.stdin:
             os.set_blocking(child.stdin.fileno(), False)
         return child
@@ -66,3 +63,51 @@ class Indexer:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+class Packer:
+    """The child process that packs sealed segments, as long as there are any. It ends when we do.
+
+    Args:
+        directory: the archive's root.
+        level: of zstd.
+    """
+
+    def __init__(self, directory: Path, level: int) -> None:
+        self._directory = directory
+        self._level = level
+        self._child: subprocess.Popen[bytes] | None = None
+        self._packed: set[str] = set()
+        self._tried: dict[str, float] = {}
+
+    def look(self) -> None:
+        """Start it when a segment waits that it was not given lately. Never waits."""
+        if self._child and self._child.poll() is None:
+            return
+        now = time.monotonic()
+        names = {path.name for path in waiting(self._directory, self._packed)}
+        self._tried = {
+            name: when for name, when in self._tried.items() if name in names and when > now - _DAY
+        }
+        if names - self._tried.keys():
+            self._tried |= dict.fromkeys(names, now)
+            self._child = _started("trap.archive.packer", str(self._directory), str(self._level))
+
+    def close(self) -> None:
+        """End it; what it was at is done anew another time."""
+        child, self._child = self._child, None
+        if child:
+            child.kill()
+            child.wait()
+            if child.stdin:
+                child.stdin.close()
+
+
+def _started(module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    root = str(Path(trap.__file__).parent.parent)
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    )
