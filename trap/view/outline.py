@@ -1,4 +1,4 @@
-"""What stages noted, whatever it is, as lines that a page or a screen can hold: bounded in number, depth and length."""
+"""What stages noted, whatever it is, as lines to show: bounded in number, depth and length."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
+from trap import acts
 from trap.archive import clusters
 from trap.archive.export import STREAMS
 from trap.archive.library import Library
@@ -19,7 +20,7 @@ from trap.archive.record import Corrupt, Record
 from trap.archive.search import Row
 from trap.envelope import Envelope, Rcpt, plain
 from trap.status import Status, collect
-from trap.web import acts
+from trap.view.veil import Veil
 from trap.web.openapi import ROOT, Endpoint, Mistake, Wrong, answer, document, route
 from trap.web.schema import (
     AskBars,
@@ -40,7 +41,6 @@ from trap.web.schema import (
     Value,
 )
 from trap.web.site import client, site, user
-from trap.web.veil import Veil
 
 _BATCH = 50
 """Messages read at once for an export."""

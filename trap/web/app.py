@@ -16,10 +16,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from trap import keys
+from trap.archive.reading import NoArchive, Unreadable
 from trap.config import Config
 from trap.web import api, campaigns, download, health, login, message, messages, now, queues
 from trap.web.guard import FOR_PROGRAMS, Guard
-from trap.web.reading import NoArchive, Unreadable
 from trap.web.site import STATIC, Site, site
 
 log = logging.getLogger("spamtrap.web")

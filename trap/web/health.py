@@ -12,10 +12,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from trap.archive.library import Library
+from trap.archive.reading import NoArchive, Unreadable
 from trap.metrics import exposition
 from trap.status import collect
 from trap.web.openapi import answer
-from trap.web.reading import NoArchive, Unreadable
 from trap.web.site import site
 
 

@@ -1,4 +1,4 @@
-"""Logging in and out, and showing trap identities. All of it is remembered (trap/web/acts.py)."""
+"""Logging in and out, and showing trap identities. All of it is remembered (trap/acts.py)."""
 
 import asyncio
 
@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from trap.web import acts, passwords
+from trap import acts
+from trap.web import passwords
 from trap.web.forms import action
 from trap.web.site import client, site
 

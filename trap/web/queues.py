@@ -1,7 +1,7 @@
 """The pages of the queues: what waits, what was put aside and why; requeue it, or throw it away.
 
 They use what `spamtrap queue` uses (trap/jobs.py). Throwing away is counted first, and asked for again;
-who did it is remembered (trap/web/acts.py), and each job's end stands in the mail log.
+who did it is remembered (trap/acts.py), and each job's end stands in the mail log.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from trap import jobs
+from trap import acts, jobs
 from trap.archive.record import Record
 from trap.claim import BAD
 from trap.config import Duration
 from trap.envelope import plain, printable
 from trap.job import CorruptJob, Job, id_time
+from trap.view import session
 from trap.view.headers import words
 from trap.view.source import raw_lines
-from trap.web import acts, session
+from trap.view.veil import Veil
 from trap.web.forms import action
 from trap.web.site import Site, client, site, user
-from trap.web.veil import Veil
 
 PAGE = 50
 """Jobs of a page."""

@@ -13,16 +13,16 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from trap import __version__
+from trap import __version__, acts
+from trap.archive.reading import Reading
 from trap.config import Config
 from trap.queue import Spool
 from trap.units import age, size
 from trap.view.viewer import Viewer
-from trap.web import acts, forms
+from trap.web import forms
 from trap.web.guard import LOCAL
 from trap.web.landing import Landings
 from trap.web.pulse import Pulse
-from trap.web.reading import Reading
 from trap.web.tries import Tries
 
 HERE = Path(__file__).parent

@@ -101,7 +101,7 @@ def test_one_message(me: Visitor) -> None:
 
 def test_identities_are_masked_and_showing_them_is_written_down(me: Visitor, config: Config) -> None:
     name = ids(me.get("/api/v1/messages?limit=1").json())[0]
-    log = config.paths.state / "web-acts.log"
+    log = config.paths.state / "acts.log"
     for path in ("/api/v1/messages", f"/api/v1/messages/{name}"):
         assert "trap@trap.example" not in me.get(path).text
         before = log.read_text() if log.exists() else ""

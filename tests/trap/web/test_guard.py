@@ -132,7 +132,7 @@ def test_logging_in_and_out(tmp_path: Path) -> None:
         assert me.get("/nothing").status_code == 404
         assert me.act("/logout", "/login").status_code == 303
         assert me.get("/nothing").status_code == 303
-    log = (tmp_path / "state/web-acts.log").read_text()
+    log = (tmp_path / "state/acts.log").read_text()
     assert '"wrong password"' in log
     assert '"logged in"' in log
     assert PASSWORD not in log

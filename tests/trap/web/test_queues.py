@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from trap.acts import NAME
 from webkit import HOME, Visitor, config_at, visitor
 
 from trap.claim import BAD
@@ -17,7 +18,6 @@ from trap.jobs import page
 from trap.ledger import events
 from trap.queue import Spool
 from trap.web import queues
-from trap.web.acts import NAME
 
 HOSTILE = (
     b"Subject: =?utf-8?q?<script>alert(1)</script>?= \x1b[31m\r\nTo: secret-trap@mx.trap.example\r\n"

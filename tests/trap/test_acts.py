@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trap.web import acts
+from trap import acts
 
 
 def test_one_line_an_act(tmp_path: Path) -> None:

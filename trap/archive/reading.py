@@ -1,4 +1,4 @@
-"""Reads the archive for the web: in threads, one open archive each, within a time."""
+"""Reads the archive for those who must not wait for it: in threads, one open archive each, within a time."""
 
 import asyncio
 import sqlite3

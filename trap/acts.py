@@ -1,6 +1,6 @@
-"""What people did by the web that should be remembered: who showed identities, purged, requeued, logged in.
+"""What people did that should be remembered: who showed identities, purged, requeued, logged in.
 
-One JSON line an act in `state/web-acts.log`, bounded. (Purges and requeues stand in the mail log as
+One JSON line an act in `state/acts.log`, bounded. (Purges and requeues stand in the mail log as
 well, job by job; here stands who it was.)
 """
 
@@ -14,10 +14,10 @@ import msgspec
 from trap import fsio
 from trap.envelope import plain
 
-NAME = "web-acts.log"
+NAME = "acts.log"
 FILE_BYTES = 4 << 20
 """A file larger than this makes room for the next; one old one is kept."""
-_LOG = logging.getLogger("spamtrap.web")
+_LOG = logging.getLogger("spamtrap.acts")
 
 
 def record(state: Path, user: str, act: str, **details: object) -> None:
