@@ -53,7 +53,7 @@ class Point(NamedTuple):
     start: int
     """Seconds since the epoch."""
     counts: Mapping[str, int]
-    """accepted, archived, reported, bad, purged, "left QUEUE", "dropped QUEUE REASON", "shed QUEUE REASON"."""
+    """accepted, archived, reported, bad, purged; "left QUEUE", "dropped QUEUE REASON", "shed …"."""
 
 
 class _Known(msgspec.Struct):

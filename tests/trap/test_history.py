@@ -20,7 +20,6 @@ from trap.maillog import CURRENT, MailLog, rotated
 from trap.queue import Spool
 from trap.reaper import Reaper
 
-
 NOW = time.time
 
 
