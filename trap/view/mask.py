@@ -113,7 +113,7 @@ def mentions(text: str, identities: Iterable[str]) -> bool:
 def _traces(name: str) -> tuple[str, ...]:
     """What a text holds, in lower case, that holds a trace of a name; it may hold it without."""
     local, _, domain = name.lower().rpartition("@")
-    plain = {domain, registrable(domain), local, local.partition("+")[0]} - ROLES - {""}
+    plain = {name.lower(), domain, registrable(domain), local, local.partition("+")[0]} - ROLES - {""}
     plain.update([word.replace(".", "[.]") for word in plain])
     hidden = {form.lower() for word in (name, local) if len(word) >= MIN_WORD for form in _hidden(word)}
     return tuple(word for word in plain | hidden if len(word) >= _SHORTEST)
@@ -212,7 +212,7 @@ class _Finder:
             for word in {local, local.partition("+")[0]} - ROLES:
                 if len(word) >= _SHORTEST:
                     (words if len(word) < MIN_WORD else forms).add(word)
-            forms.add(name)
+            (words if len(name) < MIN_WORD else forms).add(name)
         domains.update([domain.replace(".", "[.]") for domain in domains])
         few = len(names) <= MAX_HIDDEN
         hidden = {form for name in forms for form in _hidden(name)} if few else set()
