@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 # Programs the tests talk to. No service of theirs is used: the tests start their own.
-DEBIAN_FOR_TESTS := clamav-daemon curl node-nodemailer nodejs postfix shellcheck swaks systemd util-linux
+DEBIAN_FOR_TESTS := chromium clamav-daemon curl node-nodemailer nodejs postfix shellcheck swaks systemd tmux util-linux
 
 .PHONY: help run test check format bench bench-quick lock clean programs
 .DEFAULT_GOAL := help
