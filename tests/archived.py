@@ -1,5 +1,9 @@
 """Mail of our own writing for the tests of the archive."""
 
+import base64
+from pathlib import Path
+
+from trap.archive.writer import Writer
 from trap.envelope import Envelope, Rcpt
 from trap.job import Job, new_id
 
@@ -46,3 +50,17 @@ def mixed_message(number: int) -> bytes:
         f'Content-Disposition: attachment; filename="invoice{number}.pdf"\r\n'
         f"Content-Transfer-Encoding: base64\r\n\r\n{picture}\r\n--b--\r\n"
     ).encode()
+
+
+def attached(number: int, data: bytes) -> bytes:
+    """A message with one more file."""
+    return mixed_message(number) + base64.encodebytes(data).replace(b"\n", b"\r\n") + b"--end"
+
+
+def sealed_segment(directory: Path, jobs: list[Job]) -> Path:
+    """A sealed segment in a directory, which is made when it is not there."""
+    directory.mkdir(parents=True, exist_ok=True)
+    writer = Writer.create(directory, b"", 3)
+    writer.append(jobs)
+    writer.seal()
+    return writer.path

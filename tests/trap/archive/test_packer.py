@@ -1,6 +1,5 @@
 """packer: a packed segment holds what the loose one held, and nothing that happens on the way loses any."""
 
-import base64
 import errno
 import os
 import random
@@ -12,7 +11,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from archived import job, mail, mixed_message
+from archived import attached, job, mail, mixed_message
+from archived import sealed_segment as sealed
 from faultkit import CAN_FAIL, CHANGES, FaultyOs, What, at_once, die_after, die_before, fail_with, in_child
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -34,14 +34,6 @@ QUICK = 3
 NOISE = random.Random(4).randbytes(70_000)
 
 
-def sealed(directory: Path, jobs: list[Job]) -> Path:
-    directory.mkdir(parents=True, exist_ok=True)
-    writer = Writer.create(directory, b"", QUICK)
-    writer.append(jobs)
-    writer.seal()
-    return writer.path
-
-
 def held(path: Path) -> list[tuple[Frame, bytes]]:
     """All that a segment says of its records."""
     with Reader(path) as reader:
@@ -49,11 +41,6 @@ def held(path: Path) -> list[tuple[Frame, bytes]]:
             (frame._replace(base=0, data=b""), encode(reader.record(frame).job()))
             for frame in reader.frames()
         ]
-
-
-def attached(number: int, data: bytes) -> bytes:
-    """A message with a file."""
-    return mixed_message(number) + base64.encodebytes(data).replace(b"\n", b"\r\n") + b"--end"
 
 
 def mixture() -> list[Job]:

@@ -7,6 +7,8 @@ import pytest
 from archived import job, mixed_message
 
 from trap.archive.index import Index
+from trap.archive.packed import Packed
+from trap.archive.packer import pack
 from trap.archive.segment import FOOTER_SIZE, Reader
 from trap.archive.store import Store, segments
 from trap.archive.verify import Proof
@@ -56,6 +58,31 @@ def test_a_flipped_bit_anywhere_is_found(directory: Path, sealed: Path, indexed:
         assert faults(directory, index), f"byte {at} of {len(good)}"
     sealed.write_bytes(good)
     assert faults(directory, index) == []
+
+
+def test_a_flipped_bit_anywhere_in_a_packed_segment_is_found(
+    directory: Path, sealed: Path, indexed: Indexed
+) -> None:
+    index = indexed()
+    assert pack(sealed, 3)
+    assert faults(directory, index) == []
+    sealed.chmod(0o640)
+    good = sealed.read_bytes()
+    for at in range(0, len(good), 3):
+        bad = bytearray(good)
+        bad[at] ^= 1 << at % 8
+        sealed.write_bytes(bad)
+        assert faults(directory, index), f"byte {at} of {len(good)}"
+
+
+def test_other_messages_than_were_packed_are_found(directory: Path, sealed: Path, indexed: Indexed) -> None:
+    """Whatever is wrong with them: also what no crc32 tells."""
+    index = indexed()
+    assert pack(sealed, 3)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Packed, "_digest", lambda self, block, number: bytes(32))
+        (fault,) = faults(directory, index)
+    assert "not those that were packed" in fault
 
 
 def test_a_lost_tail_is_found(directory: Path, sealed: Path, indexed: Indexed) -> None:
