@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from trap.archive import shelves
-from trap.archive.facts import facets, token
+from trap.archive.facts import token
 from trap.archive.rows import Entry, stamp
 from trap.archive.values import pack_name
 
@@ -45,7 +45,7 @@ def add(db: sqlite3.Connection, added: list[tuple[int, Entry]]) -> None:
     """Count new messages, before their words are in the index."""
     found: dict[str, list[Seen]] = {}
     for n, entry in added:
-        for name in facets(entry.record, entry.fields)["campaign"]:
+        for name in entry.counted["campaign"]:
             second = stamp(entry.record.id)[0] // 1_000_000
             found.setdefault(name, []).append((n, second, _count(entry.record.notes)))
     for name, seen in found.items():

@@ -80,15 +80,16 @@ def clean(value: str) -> str:
     return value[:MAX_VALUE].rstrip()
 
 
-def tokens(record: Record, fields: Fields) -> list[str]:
+def tokens(record: Record, fields: Fields, found: Mapping[str, list[str]] | None = None) -> list[str]:
     """All facts of a message, as tokens; at most MAX_VALUES of each name.
 
     Args:
         record: the message.
         fields: what `trap.archive.fields.indexed` says of it.
+        found: its `facets`, when they are known already.
     """
     envelope = record.envelope
-    found = facets(record, fields)
+    found = facets(record, fields) if found is None else found
     senders = map(domain_of, (*fields.senders, envelope.mail_from))
     hosts = [*senders, host(envelope.helo or ""), *map(host_of, fields.urls)]
     hashes = dict.fromkeys((record.sha256.hex(), *(file.sha256 for file in fields.attachments)))

@@ -16,7 +16,6 @@
 import os
 import re
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +23,12 @@ from typing import NamedTuple, Self
 
 from trap import fsio
 from trap.archive import campaigns, rows, shelves
+from trap.archive.questions import Questions, TooSlow
 from trap.archive.rows import Entry
 from trap.archive.values import Values
 from trap.archive.writer import Place
+
+__all__ = ["BLOCK_BITS", "MAX_NUMBER", "Index", "Known", "TooSlow", "index_files", "replace"]
 
 _FILE = re.compile(r"index-(\d+)\.db")
 _VERSION = 2
@@ -34,9 +36,6 @@ _VERSION = 2
 _BUSY = 30.0
 _STATEMENTS = 512
 """Prepared statements kept by a connection: each shelf has its own."""
-_STEPS = 4000
-"""SQLite's steps between two looks at the clock: 0.3 ms, but several of a page where words are read."""
-_TOO_SLOW = "this takes too long; ask for less: a date, a longer word, one more word"
 BLOCK_BITS = 9
 MAX_NUMBER = (1 << 62) - 1
 
@@ -68,10 +67,6 @@ _BLOCKS = f"""INSERT INTO block SELECT n >> {BLOCK_BITS} AS number, min(time), m
     records = records + excluded.records"""
 
 
-class TooSlow(ValueError):
-    """A question took longer than its deadline. The text is for people."""
-
-
 class Known(NamedTuple):
     """What the index knows of a segment."""
 
@@ -94,14 +89,11 @@ def index_files(directory: Path) -> list[Path]:
     return [path for _, path in sorted(numbered)]
 
 
-class Index:
+class Index(Questions):
     """One connection to an archive's index.
 
     Args:
         path: the database file; made when it is not there.
-
-    Attributes:
-        deadline: seconds a question may take; None: as long as it takes.
 
     Raises:
         sqlite3.Error: it can't be opened.
@@ -109,9 +101,9 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.deadline: float | None = None
-        self._end = float("inf")
-        self.db = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, cached_statements=_STATEMENTS)
+        super().__init__(
+            sqlite3.connect(path, timeout=_BUSY, isolation_level=None, cached_statements=_STATEMENTS)
+        )
         self.values = Values(self.db)
         try:
             for setting in _SETTINGS.split(";"):
@@ -161,37 +153,6 @@ class Index:
             self.values.forget()
             raise
         self.db.execute("COMMIT")
-
-    @contextmanager
-    def question(self, seconds: float | None = None) -> Iterator[None]:
-        """See one state of the index throughout, and no longer than `seconds`, or else the deadline.
-
-        Raises:
-            TooSlow: it took longer.
-        """
-        seconds = self.deadline if seconds is None else seconds
-        self.db.execute("BEGIN")
-        self._end = float("inf") if seconds is None else time.monotonic() + seconds
-        if seconds is not None:
-            self.db.set_progress_handler(lambda: time.monotonic() > self._end, _STEPS)
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-                raise
-            raise TooSlow(_TOO_SLOW) from None
-        finally:
-            self.db.set_progress_handler(None, 0)
-            self.db.execute("COMMIT")
-
-    def look_at_the_clock(self) -> None:
-        """Between two pieces of a question, as SQLite looks seldom where it reads much at once.
-
-        Raises:
-            TooSlow: there is no time left for the next.
-        """
-        if time.monotonic() > self._end:
-            raise TooSlow(_TOO_SLOW)
 
     def segments(self) -> dict[str, Known]:
         """What is known of every segment, by name."""

@@ -9,9 +9,7 @@ a line comes in on its standard input, and ends when that is closed: when its pa
 several on one archive, one is at work; the others wait for its lock.
 """
 
-import datetime
 import errno
-import heapq
 import logging
 import os
 import resource
@@ -20,25 +18,21 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from trap import fsio
+from trap.archive import turns
 from trap.archive.index import Index, replace
 from trap.archive.record import Corrupt
-from trap.archive.rows import Entry
-from trap.archive.segment import Frame, Reader
+from trap.archive.segment import Reader
 from trap.archive.store import lock, segments
-from trap.archive.suspect import SUFFIX, Suspect
-from trap.job import ID_DIGITS, new_id
+from trap.archive.suspect import SUFFIX
 
 log = logging.getLogger("spamtrap.archive")
 
 REBUILD_LOCK = "reindex.lock"
-_BATCH_RECORDS = 512
-_BATCH_SECONDS = 1.0
-_BATCH_BYTES = 32 << 20
 _GRACE = 5.0
 """Seconds we go on after our parent is gone."""
 _PATIENCE = 10.0
@@ -69,42 +63,12 @@ def catch_up(
     for name in known.keys() - present.keys():
         index.forget(name)
     unfinished = [path for name, path in present.items() if name not in known or not known[name].complete]
-    for _ in _in_turns([(_begun(path), _segment(index, path, done)) for path in unfinished]):
+    for _ in turns.index(index, unfinished, done):
         if stop():
             return
     for _ in range(_TIDY_STEPS):
         if stop() or not index.tidy():
             return
-
-
-def _in_turns(lines: list[tuple[str, Iterator[str]]]) -> Iterator[str]:
-    """Go on with what comes first, again and again.
-
-    So messages are numbered nearly as they came, also when several workers wrote a segment each.
-
-    Args:
-        lines: what each begins with, or something near; and what goes on with it when it is asked what
-            follows after that.
-    """
-    heap = [(start, number, line) for number, (start, line) in enumerate(lines)]
-    heapq.heapify(heap)
-    while heap:
-        _, number, line = heap[0]
-        following = next(line, None)
-        if following is None:
-            heapq.heappop(heap)
-        else:
-            heapq.heapreplace(heap, (following, number, line))
-            yield following
-
-
-def _begun(path: Path) -> str:
-    """What the ids of messages begin with that came when a segment was begun."""
-    try:
-        moment = datetime.datetime.strptime(path.name.partition("-")[0] + "+0000", "%Y%m%dT%H%M%S.%fZ%z")
-    except ValueError:  # somebody gave it another name
-        return ""
-    return new_id(moment.timestamp())[:ID_DIGITS]
 
 
 def ends(directory: Path, index: Index) -> dict[str, tuple[int, int]]:
@@ -188,67 +152,6 @@ def rebuild(
         if not stop():
             replace(directory, made)
         fsio.unlink(os.fspath(made) + SUFFIX)
-
-
-def _segment(index: Index, path: Path, done: Callable[[int], None]) -> Iterator[str]:
-    """Index a segment by the handful; yields the id of the message each begins with, before that."""
-    try:
-        with Reader(path) as reader:
-            known = index.segments().get(reader.name)
-            since, sealed, end = known.indexed_to if known else 0, reader.seal is not None, reader.end
-            if since > end:
-                # What we indexed was cut off again: its writer could not sync it. Read all of it anew.
-                index.forget(reader.name)
-                since = 0
-            at = since or reader.start
-            frames = reader.frames(at)
-            frame = next(frames, None)
-            with Suspect(index.path, reader.name) as suspect:
-                while frame:
-                    yield frame.id
-                    entries, until, frame = _batch(reader, frame, frames, suspect)
-                    if not index.add(reader.name, since, until, entries, complete=False):
-                        return
-                    done(until - at)
-                    since = at = until
-            if sealed:
-                index.add(reader.name, since, end, [], complete=True)
-    except FileNotFoundError:
-        return  # retention took it just now
-    except Corrupt as error:
-        log.debug("%s is not indexed: %s", path.name, error)
-
-
-def _batch(
-    reader: Reader, frame: Frame, frames: Iterator[Frame], suspect: Suspect
-) -> tuple[list[Entry], int, Frame | None]:
-    """Some parsed records, soon to be committed; where they end; and the frame that follows."""
-    entries: list[Entry] = []
-    size, begun = 0, time.monotonic()
-    following: Frame | None = frame
-    while following:
-        frame = following
-        if entry := _entry(reader, frame, suspect):
-            entries.append(entry)
-        size += frame.message_bytes
-        following = next(frames, None)
-        if (
-            len(entries) >= _BATCH_RECORDS
-            or size >= _BATCH_BYTES
-            or time.monotonic() - begun > _BATCH_SECONDS
-        ):
-            break
-    suspect.none()
-    return entries, frame.end, following
-
-
-def _entry(reader: Reader, frame: Frame, suspect: Suspect) -> Entry | None:
-    try:
-        record = reader.record(frame)
-    except Corrupt as error:
-        log.error("%s at %d can't be indexed: %s", reader.name, frame.offset, error)
-        return None
-    return Entry(record, frame.offset, suspect.extract(record, frame.offset))
 
 
 class _Parent:

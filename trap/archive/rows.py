@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from trap.archive.facts import FACETS, facets
+from trap.archive.facts import FACETS
 from trap.archive.fields import Fields
 from trap.archive.record import Record
 from trap.archive.values import Values, pack_name
@@ -42,6 +42,8 @@ class Entry(NamedTuple):
     record: Record
     offset: int
     fields: Fields
+    counted: dict[str, list[str]]
+    """What it is counted by: its facets."""
 
 
 def stamp(job_id: str) -> tuple[int, int]:
@@ -56,15 +58,13 @@ def job_id(time: int, random: int) -> str:
 
 def row(n: int, segment: int, entry: Entry, values: Values) -> list[object]:
     """The columns of a message."""
-    record, offset, fields = entry
+    record, offset, fields, counted = entry
     envelope = record.envelope
-    counted = facets(record, fields)
-    campaign = counted.pop("campaign")
     rcpt_tos = [printable(address) for address in envelope.rcpt_tos]
     return [
         n,
-        *map(values.number, counted.values()),
-        pack_name(campaign[0]) if campaign else None,
+        *(values.number(counted[name]) for name in COUNTED if name != "campaign"),
+        pack_name(counted["campaign"][0]) if counted["campaign"] else None,
         *stamp(record.id),
         segment,
         offset,

@@ -81,7 +81,7 @@ def _words(entry: Entry) -> list[str]:
     )
     words = [searchable(column, _MAX_ENVELOPE) for column in columns]
     urls = searchable("\n".join(fields.urls), _MAX_URLS)
-    facts = [size_fact(len(entry.record.message).bit_length()), *tokens(entry.record, fields)]
+    facts = [size_fact(len(entry.record.message).bit_length()), *tokens(entry.record, fields, entry.counted)]
     return [*words, fields.text, urls, " ".join(facts)]
 
 

@@ -29,7 +29,7 @@ LONGEST = 2.0
 def busy(directory: Path, monkeypatch: pytest.MonkeyPatch) -> "Busy":
     """An archive on small shelves, so that they are merged all the time."""
     monkeypatch.setattr(shelves, "BITS", 5)
-    monkeypatch.setattr("trap.archive.indexer._BATCH_RECORDS", 8)
+    monkeypatch.setattr("trap.archive.turns._BATCH_RECORDS", 8)
     return Busy(directory)
 
 

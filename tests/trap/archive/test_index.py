@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from archived import NOVEMBER, job, mail, mixed_message
+from archived import job, mail, mixed_message
 from support import eventually
 
-from trap.archive import indexer
+from trap.archive import indexer, turns
 from trap.archive.background import Indexer
 from trap.archive.index import MAX_NUMBER, Index, index_files
 from trap.archive.indexer import behind, catch_up, ends, lock, rebuild, settle
@@ -144,7 +144,7 @@ def test_only_one_rebuilds(store: Store, directory: Path) -> None:
 def test_indexing_goes_on_where_it_ended(
     store: Store, directory: Path, indexed: Indexed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexer, "_BATCH_RECORDS", 3)
+    monkeypatch.setattr(turns, "_BATCH_RECORDS", 3)
     store.put([job(n) for n in range(10)])
     index = Index.open(directory)
     calls: list[int] = []

@@ -122,7 +122,7 @@ def test_oldest_and_newest(library: Library) -> None:
 
 def test_a_deadline_is_kept(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     library.deadline = 0.0
-    monkeypatch.setattr("trap.archive.index._STEPS", 1)
+    monkeypatch.setattr("trap.archive.questions._STEPS", 1)
     for question in (
         lambda: list(library.find(parse("prize"))),
         lambda: library.newer(parse(""), "9" * 24, 5),

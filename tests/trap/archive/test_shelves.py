@@ -47,7 +47,7 @@ def test_a_handful_may_lie_on_two_shelves(directory: Path, indexed: Indexed) -> 
 
 def test_full_shelves_are_merged(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As 'optimize' does it, but in steps that no writer has to wait long for."""
-    monkeypatch.setattr("trap.archive.indexer._BATCH_RECORDS", 3)
+    monkeypatch.setattr("trap.archive.turns._BATCH_RECORDS", 3)
     monkeypatch.setattr(shelves, "_MERGE_PAGES", 1)
     segment(directory, 0, 20)
     index = Index.open(directory)
