@@ -65,9 +65,15 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     ),
     "encoded words without end": lambda: b"Subject: " + b"=?utf-8?q?" * 100_000 + b"\r\n\r\nhello there\r\n",
     "100,000 addresses": lambda: b"To: " + b"joe@a.example,\r\n " * 100_000 + b"\r\n\r\nhello there\r\n",
+    "250 fields of half an address": lambda: (
+        HEAD + (b"To: " + b"[" * 16_000 + b"\r\n") * 250 + b"\r\nhello there\r\n"
+    ),
     "comments in comments": lambda: b"To: " + b"(" * 500_000 + b"\r\n\r\nhello there\r\n",
     "parameters without end": lambda: (
         b"Content-Type: text/plain" + b"; a*0*=x''%41" * 80_000 + b"\r\n\r\nhello there\r\n"
+    ),
+    "parts with nothing but quoted semicolons": lambda: mixed(
+        *[b'Content-Type: text/plain; name="' + b";" * 16_000 + b"\r\n\r\nhello there\r\n"] * 500
     ),
     "flood of boundaries": lambda: mixed(TEXT) + b"--b\r\n" * 2_000_000,
     "flood of dashes": lambda: mixed(TEXT)[:-7] + b"--\r\n" * 3_000_000,

@@ -23,6 +23,8 @@ MAX_VALUE = 16 << 10
 MAX_TOTAL = 512 << 10
 """Bytes of all fields together that are shown."""
 MAX_ADDRESSES = 200
+_MAX_PEOPLE = 64 << 10
+"""Bytes of all fields with addresses that are searched for them."""
 _LOOKED_AT = 1 << 16
 _MAX_LINE = 998
 """Characters of a line (RFC 5322, section 2.1.1)."""
@@ -210,10 +212,12 @@ def _bytes(encoding: str, data: bytes) -> bytes:
 def addresses(found: Scan) -> list[Address]:
     """Who is named in a header, in order."""
     people: list[Address] = []
+    room = _MAX_PEOPLE
     for field in found.fields:
         name = field.name.decode("ascii")
-        if name.lower() in _ADDRESSES and len(people) < MAX_ADDRESSES:
-            said = decoded(field.unfolded[:MAX_VALUE])
+        if name.lower() in _ADDRESSES and room > 0 and len(people) < MAX_ADDRESSES:
+            said = decoded(field.unfolded[: min(MAX_VALUE, room)])
+            room -= len(said)
             try:
                 pairs = getaddresses([said])
             except (ValueError, RecursionError, IndexError):  # comments in comments, and the like

@@ -30,6 +30,7 @@ MASK = "•••"
 MAX_HIDDEN = 40
 """Identities whose hidden forms are looked for; of more, only what is readable, which is quicker found."""
 _MAX_DELIVERED = 100
+_FAR = 120
 _SHORTEST = 3
 """Characters of a word that is looked for at all when it stands alone."""
 
@@ -40,7 +41,8 @@ _PRIVATE_6 = ipaddress.ip_network("fc00::/7")
 _WILD = frozenset("*?")
 _FOR = re.compile(r"\bfor[ \t]+<?([^\s;<>]{1,320}@[^\s;<>]{1,255})", re.IGNORECASE)
 _BY = re.compile(r"\bby[ \t]+([\w.-]{4,255})", re.IGNORECASE)
-_BEFORE = re.compile(r"(?:[\w.+\[\]@-]|[%=]40){0,119}(?:[.@\]]|[%=]40)\Z")
+_IN_FRONT = re.compile(r"(?:[.@\]]|04[%=])(?:[\w.+\[\]@-]|04[%=]){0,119}")
+"""What belongs to the domain behind it, read backwards."""
 _TAG = re.compile(r"(<[a-zA-Z/!](?:[^\"'>]|\"[^\"]*\")*>)")
 _TITLE = re.compile(r' (title|alt)="([^"]*)"')
 _KEPT = frozenset(
@@ -224,8 +226,8 @@ class _Finder:
         """Where they are, in no order."""
         for found in self._domains.finditer(text):
             # What stands in front of a domain is a host or an address there.
-            before = _BEFORE.search(text, max(0, found.start() - 120), found.start())
-            yield (before or found).start(), found.end()
+            before = _IN_FRONT.match(text[max(0, found.start() - _FAR) : found.start()][::-1])
+            yield found.start() - (before.end() if before else 0), found.end()
         for expression in self._others:
             for found in expression.finditer(text):
                 yield found.span()

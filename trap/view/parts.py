@@ -26,6 +26,8 @@ MAX_DEPTH = 60
 MAX_LINES = 200_000
 """Lines that begin with two dashes and are looked at."""
 _MAX_BOUNDARY = 200
+_MAX_PARAMETERS = 100
+"""Of one field; the email package takes time by the square of them."""
 _ENCODINGS = frozenset(("", "7bit", "8bit", "binary", "base64", "quoted-printable"))
 _MESSAGES = frozenset(("message/rfc822", "message/global", "message/news"))
 _UU = frozenset(("x-uuencode", "uuencode", "x-uue", "uue"))
@@ -89,7 +91,9 @@ class Part:
         said.set_default_type(default)
         for field in found.fields:
             if field.name[:8].lower() == b"content-" and field.name.decode("ascii") not in said:
-                value = field.unfolded[: headers.MAX_VALUE]
+                value = b";".join(
+                    field.unfolded[: headers.MAX_VALUE].split(b";", _MAX_PARAMETERS)[:_MAX_PARAMETERS]
+                )
                 said.set_raw(field.name.decode("ascii"), value.decode("ascii", "surrogateescape"))
         self._said = said
         self.type = visible_line(said.get_content_type())[:100]

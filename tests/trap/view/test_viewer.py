@@ -200,6 +200,27 @@ def test_children_end_with_the_viewer() -> None:
     assert not children() - before
 
 
+PARENT = """
+import time
+from trap.view.viewer import Viewer
+viewer = Viewer(processes=1, memory=(1 << 28) + 1)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_they_end_with_a_viewer_that_was_killed_too() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout
+        assert parent.stdout.readline() == b"ready\n"
+        parent.kill()
+
+    def alive() -> str:
+        return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+
+    eventually(lambda: f"{(1 << 28) + 1}" not in alive())
+
+
 def test_a_child_may_do_nothing_but_read() -> None:
     with closing(Viewer(processes=1, memory=1 << 28)) as made:
         before = children()
