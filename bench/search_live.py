@@ -8,6 +8,7 @@ and another one rebuilds the index (spamtrap archive reindex). On two cores that
 to do it with. What is asked: does a put wait, how soon is mail found, and how long do searches take.
 """
 
+import math
 import multiprocessing
 import random
 import shutil
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import cycle, islice
+from multiprocessing.connection import Connection
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -36,7 +38,8 @@ from trap.job import Job, new_id
 
 EVERY = 0.05
 """Seconds between two puts."""
-LOOK = 0.01
+LOOK = 0.02
+UNTIL_FOUND = 60.0
 SEARCHERS = 4
 PATIENCE = 900.0
 MIX = (FIRST, DEEP, RARE, FREQUENT, NETWORK, DOMAIN, FACETS, CAMPAIGNS)
@@ -152,41 +155,39 @@ def watched(
     process: "multiprocessing.process.BaseProcess | None" = None,
 ) -> tuple[Taken, list[float]]:
     """Take mail in, and the seconds after which each message was found."""
-    stop, told = _spawn.Event(), _spawn.Queue()
-    watcher = _spawn.Process(target=watch, args=(base, stop, told))
+    mine, theirs = _spawn.Pipe()
+    watcher = _spawn.Process(target=watch, args=(base, theirs))
     watcher.start()
-    told.get()  # it looks
+    mine.recv()  # it looks
     taken = archive.run(seconds, process)
-    time.sleep(3)
-    stop.set()
-    looks = told.get()
+    mine.send(max(taken.stored))
+    looks = mine.recv()
     watcher.join()
     delays, at = [], 0
     for job_id, stored in sorted(taken.stored.items()):
         while at < len(looks) and looks[at][1] < job_id:
             at += 1
-        if at < len(looks):
-            delays.append(max(0.0, looks[at][0] - stored))
-    if len(delays) < len(taken.stored):
-        delays += [float("inf")] * (len(taken.stored) - len(delays))
+        delays.append(max(0.0, looks[at][0] - stored) if at < len(looks) else math.inf)
     return taken, delays
 
 
-def watch(base: Path, stop: Event, told: "Queue[list[tuple[float, str]]]") -> None:
-    """Note when which message is the newest that is found."""
-    looks: list[tuple[float, str]] = []
-    told.put(looks)
-    everything = parse("")
-    library = Library(base / "archive")
-    while not stop.is_set():
+def watch(base: Path, told: "Connection[object, object]") -> None:
+    """Note when which message is the newest that is found, until one is that we are told."""
+    looks: list[tuple[float, str]] = [(0.0, "")]
+    told.send(looks)
+    everything, library = parse(""), Library(base / "archive")
+    last, end = "", math.inf
+    while (not last or looks[-1][1] < last) and time.monotonic() < end:
         if library.index.replaced:
             library.close()
             library = Library(base / "archive")
         row = next(library.find(everything, limit=1), None)
-        if row and (not looks or looks[-1][1] < row.id):
+        if row and looks[-1][1] < row.id:
             looks.append((time.time(), row.id))
         time.sleep(LOOK)
-    told.put(looks)
+        if not last and told.poll():
+            last, end = str(told.recv()), time.monotonic() + UNTIL_FOUND
+    told.send(looks)
 
 
 def search(base: Path, count: int, seed: int, stop: Event, told: "Queue[list[tuple[str, float]]]") -> None:
