@@ -124,7 +124,8 @@ class Line(NamedTuple):
 
     id: str
     address: str
-    at: float
+    clock: str
+    """Time of the day it was accepted at, UTC."""
     ago: str
     subject: str
     name: str
@@ -184,7 +185,7 @@ def line(row: Row, text: str, hide: Hide, copies: Mapping[str, int]) -> Line:
     return Line(
         row.id,
         link(f"{HERE}/{row.id}", q=text),
-        row.received_at,
+        time.strftime("%H:%M:%S", time.gmtime(row.received_at)),
         f"{age(max(0.0, time.time() - row.received_at))} ago",
         hide(row.subject),
         hide(name or mailbox),

@@ -22,6 +22,8 @@ from trap.web.site import site
 
 PATIENCE = 2.0
 """Seconds that a list may take; what takes longer is asked wrongly."""
+COUNTING = 0.04
+"""Seconds for each of the counts: a list that is wanted soon is worth more than counts from further back."""
 
 T = TypeVar("T")
 
@@ -49,8 +51,8 @@ async def _whole(request: Request, asked: Asked, query: Query) -> Response:
     here = site(request)
     found, facets, histogram, oldest = await asyncio.gather(
         here.reading.ask(lambda library: _page(library, asked)),
-        _if_in_time(here.reading.ask(lambda library: library.facets(query))),
-        _if_in_time(here.reading.ask(lambda library: library.histogram(query))),
+        _if_in_time(here.reading.ask(lambda library: library.facets(query, budget=COUNTING))),
+        _if_in_time(here.reading.ask(lambda library: library.histogram(query, budget=COUNTING))),
         here.reading.ask(lambda library: library.oldest()),
     )
     too_slow = str(found) if isinstance(found, TooSlow) else ""
@@ -68,6 +70,7 @@ async def _whole(request: Request, asked: Asked, query: Query) -> Response:
         days=days(found, asked, masks(request)),
         oldest=oldest,
         terms=narrowing.active(asked.text),
+        spans=narrowing.spans(asked.text),
         **_counted(request, asked, facets, histogram),
     )
 

@@ -24,13 +24,14 @@ TITLES = {
     "kind": "Kind",
     "campaign": "Campaign",
 }
-SHOWN, FOLDED = 6, 24
+SHOWN, FOLDED = 6, 16
 """Values shown of a facet at once, and when unfolded."""
 CHART = 100.0
 """Height of the chart, in its own units."""
 _SMALLEST = 3.0
 """Height of a bar for a single message, so that it can be seen."""
 _MAX_TERMS = 30
+_SPANS = ("1h", "1d", "7d", "30d")
 _HOUR = 3600
 _WIDTHS = [hours * _HOUR for hours in (1, 2, 3, 6, 12, 24, 48, 168)]
 _FEWEST = 12
@@ -43,6 +44,14 @@ class Term(NamedTuple):
     text: str
     without: str
     is_excluding: bool
+
+
+class Span(NamedTuple):
+    """A stretch of time up to now, and the address of the list narrowed to it."""
+
+    title: str
+    address: str
+    is_chosen: bool
 
 
 class Value(NamedTuple):
@@ -99,6 +108,18 @@ def active(text: str) -> list[Term]:
         Term(said, link(HERE, q=without_term(text, said)), said.startswith("-"))
         for said in narrowing[:_MAX_TERMS]
     ]
+
+
+def spans(text: str) -> list[Span]:
+    """The usual stretches of time, and all of it."""
+    found = [
+        Span(title, link(HERE, q=with_term(text, f"date:{title}")), has_term(text, f"date:{title}"))
+        for title in _SPANS
+    ]
+    dates = [each.text for each in active(text) if each.text.startswith("date:")]
+    for each in dates:
+        text = without_term(text, each)
+    return [*found, Span("all", link(HERE, q=text), not dates)]
 
 
 def facets(found: Facets, text: str, hide: Hide) -> list[Facet]:

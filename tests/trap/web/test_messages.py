@@ -291,8 +291,19 @@ def test_bars_lead_to_what_they_count(me: Visitor) -> None:
     assert page.count("<td><a href=") == sum(1 for _, count in found if count)
 
 
+def test_how_far_back(me: Visitor) -> None:
+    page = me.get("/messages", params={"q": "offer date:2026-11 tag:web"}).text
+    tabs = re.search(r'aria-label="How far back">(.*?)</nav>', page, re.DOTALL)
+    assert tabs
+    found = [query_of(address) for address in re.findall(r'href="([^"]+)"', tabs[1])]
+    assert found[0] == "offer tag:web date:1h"
+    assert found[-1] == "offer tag:web"
+    assert "aria-current" not in tabs[1]
+    assert 'aria-current="true">7d' in me.get("/messages", params={"q": "date:7d"}).text
+
+
 def test_counts_that_take_too_long_are_left_out(me: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(library: Library, query: Query, *rest: object) -> None:
+    def slow(library: Library, query: Query, budget: float) -> None:
         raise TooSlow("this takes too long")
 
     monkeypatch.setattr(Library, "facets", slow)

@@ -83,7 +83,12 @@ document.addEventListener("click", (event) => {
   const row = event.target.closest("[data-page] [data-row]");
   if (row && row.id && event.target.closest("a")) history.replaceState(null, "", row.closest("[data-page]").dataset.page + "#" + row.id);
 });
-document.querySelector("[data-row]:target")?.classList.add("at");
+addEventListener("pageshow", () => {
+  const row = document.getElementById(location.hash.slice(1));
+  if (row?.matches("[data-row]")) {
+    for (const each of rows()) each.classList.toggle("at", each === row);
+  }
+});
 
 // [data-folded] is open on wide screens only.
 for (const part of document.querySelectorAll("details[data-folded]")) {
