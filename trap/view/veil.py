@@ -7,6 +7,7 @@ import msgspec
 
 from trap.archive.record import Record
 from trap.config import Config
+from trap.envelope import Envelope, Rcpt
 from trap.view.mask import identities, mask_html, mask_lines, mask_text, masked
 from trap.view.view import DiffLine, View
 
@@ -45,6 +46,12 @@ class Veil:
     def told(self, thing: Any) -> Any:
         """Texts, or lists, named tuples and maps that hold texts, without them; keys stay."""
         return _each(thing, lambda text: mask_text(text, self._ours)) if self._ours else thing
+
+
+def known(rcpt_tos: list[str], config: Config) -> frozenset[str]:
+    """The identities that can be known without the message: of a line in a list."""
+    envelope = Envelope(rcpts=[Rcpt(address=address) for address in rcpt_tos])
+    return identities(Record("", b"", envelope, {}, b""), config)
 
 
 def _each(thing: Any, change: Callable[[str], str]) -> Any:

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from starlette.requests import Request
 
 from trap.archive.library import Row
-from trap.archive.record import Record
-from trap.envelope import Envelope, Rcpt
-from trap.view.mask import identities, mask_text, mentions
+from trap.view.mask import mask_text, mentions
+from trap.view.veil import known
 from trap.web.listing import Hide
 from trap.web.site import site
 
@@ -19,7 +18,7 @@ def masks(request: Request) -> Callable[[Row], Hide]:
         return lambda row: _as_it_is
 
     def of_row(row: Row) -> Hide:
-        names = _identities(request, row.rcpt_tos)
+        names = known(row.rcpt_tos, site(request).config)
         # Most texts name none of them, and that is known long before one could be found.
         return lambda text: mask_text(text, names) if mentions(text, names) else text
 
@@ -30,14 +29,8 @@ def shared_mask(request: Request) -> Hide:
     """What masks texts that belong to no single message: it knows what the configuration names."""
     if site(request).revealed(request):
         return _as_it_is
-    names = _identities(request, [])
+    names = known([], site(request).config)
     return lambda text: mask_text(text, names)
-
-
-def _identities(request: Request, rcpt_tos: list[str]) -> frozenset[str]:
-    """The identities that can be known without the message."""
-    envelope = Envelope(rcpts=[Rcpt(address=address) for address in rcpt_tos])
-    return identities(Record("", b"", envelope, {}, b""), site(request).config)
 
 
 def _as_it_is(text: str) -> str:
