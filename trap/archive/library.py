@@ -114,14 +114,17 @@ class Library:
         """
         return faceting.facets(self.index, query, sample, budget)
 
-    def histogram(self, query: Query, buckets: int = 60, budget: float = 0.04) -> Histogram:
+    def histogram(
+        self, query: Query, buckets: int = 60, budget: float = 0.04, *, even: bool = False
+    ) -> Histogram:
         """Count the messages that a query finds over time, the newest first.
 
         Args:
             buckets: how many stretches of time.
             budget: seconds it may take; then it says what it counted until then.
+            even: let each be a whole minute, hour or day, or some of them; they may be fewer then.
         """
-        return histogram(self.index, query, buckets, budget)
+        return histogram(self.index, query, buckets, budget, even=even)
 
     def campaigns(self, order: str = "size", before: str | None = None, limit: int = 50) -> list[Campaign]:
         """A page of campaigns.

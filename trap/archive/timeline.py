@@ -19,6 +19,11 @@ _PART_BITS = 6
 _PARTS = 1 << BLOCK_BITS - _PART_BITS
 """Of a block, told apart: hits lie as evenly in its time as numbers do."""
 _SECOND = 1_000_000
+_EVEN = (
+    *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800),
+    *(hours * 3600 for hours in (1, 2, 3, 6, 12, 24, 48, 96, 168, 336, 672, 1344, 2688)),
+)
+"""Seconds that people count in."""
 
 
 class Histogram(NamedTuple):
@@ -38,23 +43,27 @@ class Histogram(NamedTuple):
     """Back to then they were counted."""
 
 
-def histogram(index: Index, query: Query, buckets: int, budget: float) -> Histogram:
+def histogram(index: Index, query: Query, buckets: int, budget: float, *, even: bool = False) -> Histogram:
     """Count the messages that a query finds over time.
 
     Args:
         buckets: how many stretches of time.
         budget: seconds it may take.
+        even: let each be a whole minute, hour or day, or some of them; they may be fewer then.
     """
     end = time.monotonic() + budget
     with index.question():
-        since, until = _period(index, query)
+        first_time, end_time = _period(index, query)
         wanted = reach(index, query)
         left = windows(index, wanted)
     wide = sum(high - low + 1 for _, low, high in left)
     if not wanted.match and wide <= _BARE_ROWS:
         left = [("", 0, 0)] if left else []  # counted at once, whatever their numbers
+    since, width = float(first_time), (end_time - first_time) / buckets
+    if even:
+        since, width, buckets = _even(first_time, end_time, buckets)
+    until = round(since + width * buckets)
     counts = [0] * buckets
-    width = (until - since) / buckets
     counted_since, step = until, _FIRST_STEP
     with suppress(TooSlow):
         while left and (begun := time.monotonic()) < end:
@@ -65,7 +74,7 @@ def histogram(index: Index, query: Query, buckets: int, budget: float) -> Histog
                 found = index.db.execute(
                     f"SELECT CAST((time - ?) / ? AS INTEGER) AS bucket, sum(hits) FROM ({inner})"
                     " WHERE time >= ? AND time < ? GROUP BY bucket",
-                    [since, width, *values, since, until],
+                    [since, width, *values, first_time, end_time],
                 ).fetchall()
                 counted_since = min(counted_since, _time_of(index, first))
             for bucket, count in found:
@@ -93,6 +102,19 @@ def _period(index: Index, query: Query) -> tuple[int, int]:
     since = max(first, round(query.since * _SECOND))
     until = min(last + 1, round(min(query.until, FOREVER) * _SECOND))
     return since, max(until, since + _SECOND)
+
+
+def _even(since: int, until: int, most: int) -> tuple[float, float, int]:
+    """Where stretches of an even length begin that hold a period, their length, and how many they are."""
+    for width in (seconds * _SECOND for seconds in _EVEN):
+        start = since - since % width
+        count = -(-(until - start) // width)
+        if count <= most:
+            break
+    else:
+        width = -(-(until - since) // most)
+        start, count = since, most
+    return start, width, count
 
 
 def _hits(wanted: Reach, part: Window, wide: int) -> tuple[str, list[object]]:

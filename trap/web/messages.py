@@ -52,7 +52,7 @@ async def _whole(request: Request, asked: Asked, query: Query) -> Response:
     found, facets, histogram, oldest = await asyncio.gather(
         here.reading.ask(lambda library: _page(library, asked)),
         _if_in_time(here.reading.ask(lambda library: library.facets(query, budget=COUNTING))),
-        _if_in_time(here.reading.ask(lambda library: library.histogram(query, budget=COUNTING))),
+        _if_in_time(here.reading.ask(lambda library: library.histogram(query, budget=COUNTING, even=True))),
         here.reading.ask(lambda library: library.oldest()),
     )
     too_slow = str(found) if isinstance(found, TooSlow) else ""

@@ -4,7 +4,6 @@ All of it becomes terms of the query (trap/archive/terms.py), so that what was c
 plain address, as if it had been typed.
 """
 
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -157,7 +156,7 @@ def chart(found: Histogram, text: str) -> Chart | None:
         since = found.since + at * found.width
         said = between(since, since + found.width)
         height = max(_SMALLEST, CHART * count / most) if count else 0.0
-        label = f"{_minute(since)} to {_minute(since + found.width)}"
+        label = said.replace("..", " to ").replace("T", " ")
         bars.append(Bar(at, round(height, 1), _address(text, said), label, count))
     unknown = 0 if found.complete else int((found.counted_since - found.since) / found.width)
     return Chart(bars, most, found.since, found.until, min(max(unknown, 0), len(bars)))
@@ -183,10 +182,6 @@ def rate(hours: Sequence[tuple[int, int]], text: str, most: int) -> Chart | None
         counts[(hour - since) // width] += count
     end = since + width * len(counts)
     return chart(Histogram(since, end, width, counts, sum(counts), complete=True, counted_since=since), text)
-
-
-def _minute(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))
 
 
 def _address(text: str, period: str) -> str:

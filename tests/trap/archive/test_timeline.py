@@ -71,6 +71,19 @@ def test_no_more_time_than_is_given(library: Library, monkeypatch: pytest.Monkey
     assert found.since < found.counted_since < found.until
 
 
+@pytest.mark.parametrize(
+    ("query", "buckets", "width"),
+    [("", 60, 1800), ("", 30, 3600), ("", 2, 86400), ("date:2026-11-01T10:07..2026-11-01T10:16", 60, 10)],
+)
+def test_even_times(library: Library, query: str, buckets: int, width: int) -> None:
+    found = library.histogram(parse(query), buckets, budget=60, even=True)
+    assert found.width == width
+    assert found.since % width == found.until % width == 0
+    assert found.until == found.since + width * len(found.counts)
+    assert buckets / 2.6 < len(found.counts) <= buckets
+    assert sum(found.counts) == found.found == sum(1 for _ in library.find(parse(query)))
+
+
 def test_nothing_found(library: Library, directory: Path) -> None:
     nothing = library.histogram(parse("nothing"), buckets=4)
     assert (nothing.counts, nothing.found, nothing.complete) == ([0] * 4, 0, True)

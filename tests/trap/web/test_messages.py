@@ -284,10 +284,10 @@ def test_bars_lead_to_what_they_count(me: Visitor) -> None:
     page = me.get("/messages", params={"q": "offer date:2026-11-02..2026-11-05"}).text
     found = bars(page)
     assert sum(count for _, count in found) == number_found(page) == 16
-    for address, count in found[:: len(found) // 8]:
+    for address, count in found:
         assert query_of(address).count("date:") == 1
-        # Cut to whole seconds, a bar may lose a message to its neighbour.
-        assert abs(len(ids(me.get(address).text)) - count) <= 1
+        if count:
+            assert number_found(me.get(address).text) == count
     assert page.count("<td><a href=") == sum(1 for _, count in found if count)
 
 
@@ -303,7 +303,7 @@ def test_how_far_back(me: Visitor) -> None:
 
 
 def test_counts_that_take_too_long_are_left_out(me: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(library: Library, query: Query, budget: float) -> None:
+    def slow(library: Library, query: Query, **limits: object) -> None:
         raise TooSlow("this takes too long")
 
     monkeypatch.setattr(Library, "facets", slow)
