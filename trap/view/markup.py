@@ -9,6 +9,7 @@ that one whoever shows it puts a sandboxed frame.
 import base64
 import html
 import re
+from functools import lru_cache
 
 import nh3
 
@@ -192,6 +193,7 @@ def _inert(tag: str, name: str, value: str) -> str | None:
     return value if name != "class" or value == "picture" else None
 
 
+@lru_cache(maxsize=1024)
 def _style(said: str) -> str:
     """The declarations that can't load, cover or move anything.
 
