@@ -195,7 +195,7 @@ def line(row: Row, text: str, hide: Hide, copies: Mapping[str, int]) -> Line:
         *_client(row, text),
         _chips(row, text, copies),
         row.attachments,
-        row.defects,
+        hide(row.defects),
     )
 
 
