@@ -114,13 +114,12 @@ class Block:
         self._texts = list(accumulate(texts, initial=0))
         self._token_ends = list(accumulate(tokens, initial=0))
         self._proofs = table[at:]
-        ids = [
-            f"{when:0{ID_DIGITS}}{rest:08x}" for when, rest in zip(accumulate(times), randoms, strict=True)
-        ]
         ends = list(accumulate(lengths, initial=offset))
+        self.numbers = {place: number for number, place in enumerate(ends[:-1])}
+        """Its records by their places."""
         self.frames = [
-            Frame(job_id, ends[n], ends[n + 1], sizes[n], self._proof(n), 0, b"")
-            for n, job_id in enumerate(ids)
+            Frame(f"{when:0{ID_DIGITS}}{rest:08x}", ends[n], ends[n + 1], sizes[n], self._proof(n), 0, b"")
+            for n, (when, rest) in enumerate(zip(accumulate(times), randoms, strict=True))
         ]
         """Their sha256 are proofs only, not whole."""
 

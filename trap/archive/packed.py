@@ -4,19 +4,21 @@ Between head and footer (trap.archive.form) lie, each behind a skippable mark wi
 
     blob        one file that mail carried and that is large or can't be compressed: once, however many
                 carry it
-    dictionary  the lines that several messages of a part of the segment share
+    dictionary  the lines that several messages of a part of the segment share, and what heals them
+                (trap.archive.spare): much leans on them
     block       the records of a few dozen jobs, about a MiB of text, compressed with the dictionary
                 before it (trap.archive.blocks)
 
 The head says where records began and ended in the loose form, and has the sha256 of all messages'
 sha256. To read one record is to read its block. A damaged block costs its own records, a damaged blob
-those who carried it, a damaged dictionary the blocks that lean on it.
+those who carried it; a dictionary that is damaged in more than one place the blocks that lean on it.
 """
 
 import os
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -38,9 +40,10 @@ from trap.archive.form import (
     sha256,
 )
 from trap.archive.record import Corrupt, Record, encode
+from trap.archive.spare import healed, spare
 
 BLOB, DICTIONARY, BLOCK = b"F", b"D", b"B"
-_MARK = 0x184D2A53
+_MARK, _SPARE = 0x184D2A53, 0x184D2A54
 _FIELDS = struct.Struct("<cQQIII4s4s")
 _MARK_START = SKIPPABLE.pack(_MARK, _FIELDS.size)
 _MARK_SIZE = SKIPPABLE.size + _FIELDS.size
@@ -59,7 +62,7 @@ class Mark(NamedTuple):
     """Of a block: where the mark of the dictionary lies that it leans on."""
     table: int
     text: int
-    """Bytes of a block's first and second frame; 0 for others."""
+    """Bytes of a block's first and second frame; of a dictionary: 0, and without what heals it."""
     length: int
     """Bytes of all that follows."""
     check: bytes
@@ -78,6 +81,13 @@ def start(seed: int, created: float, places: tuple[int, int], digest: bytes) -> 
         digest: sha256 of all the messages' sha256.
     """
     return head(PACKED, {"created": created, "seed": seed, "places": places, "digest": digest})
+
+
+def lines_frames(lines: bytes, compressor: zstandard.ZstdCompressor) -> Frames:
+    """A dictionary, compressed, and what heals it."""
+    frame = compressor.compress(lines)
+    kept = spare(frame)
+    return Frames(b"", frame, SKIPPABLE.pack(_SPARE, len(kept)) + kept)
 
 
 def marked(
@@ -129,7 +139,7 @@ class Packed:
 
     def frames(self, start: int, fault: Callable[[Fault], None]) -> Iterator[Frame]:
         """See trap.archive.segment.Reader.frames. Faults are told by where they lie in the file."""
-        for at, mark in self._marks(fault):
+        for at, mark in self.marks(fault):
             if mark.kind != BLOCK:
                 if self._data(at, mark) is None:
                     fault(Fault(at, f"{mark.length} bytes that records share are damaged"))
@@ -139,9 +149,9 @@ class Packed:
             except Corrupt as error:
                 fault(Fault(at, f"{mark.length} bytes of records: {error}"))
                 continue
-            for number, frame in enumerate(block.frames):
+            for frame in block.frames:
                 if frame.offset >= start:
-                    yield frame._replace(sha256=self._digest(block, number))
+                    yield self._proved(block, frame)
 
     def content(self, frame: Frame) -> bytes:
         """The record in a frame, as the loose form has it.
@@ -170,32 +180,33 @@ class Packed:
         starts = list(self._blocks)
         at, mark = self._blocks[starts[bisect_right(starts, offset) - 1]] if starts else (0, None)
         block = self._opened(at, mark) if mark else None
-        places = [frame.offset for frame in block.frames] if block else []
-        if not block or offset not in places:
+        if not block or offset not in block.numbers:
             raise Corrupt(f"{self.name}: no record at {offset}")
-        record = block.record(places.index(offset), self._blob)
+        record = block.record(block.numbers[offset], self._blob)
         self._record = offset, record
         return record
 
-    def _digest(self, block: Block, number: int) -> bytes:
-        frame = block.frames[number]
+    def _proved(self, block: Block, frame: Frame) -> Frame:
+        """The frame with the sha256 that its message has; whoever asks for a damaged one is told then."""
         try:
-            return self.record(frame).sha256
-        except Corrupt:  # whoever asks for the record is told
-            return frame.sha256
+            record = block.record(block.numbers[frame.offset], self._blob)
+        except Corrupt:
+            return frame
+        self._record = frame.offset, record
+        return frame._replace(sha256=record.sha256)
 
     @cached_property
     def _blocks(self) -> dict[int, tuple[int, Mark]]:
         """Where the blocks are, by the place of the first record in each."""
-        marks = self._marks(lambda _: None)
+        marks = self.marks()
         return {mark.offset: (at, mark) for at, mark in marks if mark.kind == BLOCK}
 
     @property
     def _stop(self) -> int:
         return os.fstat(self._fd).st_size - (FOOTER_SIZE if self.seal else 0)
 
-    def _marks(self, fault: Callable[[Fault], None]) -> Iterator[tuple[int, Mark]]:
-        """Every whole mark and where it lies."""
+    def marks(self, fault: Callable[[Fault], None] = lambda _: None) -> Iterator[tuple[int, Mark]]:
+        """Every whole mark and where it lies in the file."""
         at, end = self._body, self._stop
         while at < end:
             if mark := self._mark(at, end):
@@ -232,20 +243,29 @@ class Packed:
         data = os.pread(self._fd, mark.length, at + _MARK_SIZE)
         return data if crc(self.seed, data) == mark.check else None
 
-    def _whole(self, at: int, kind: bytes) -> bytes:
-        mark = self._mark(at, self._stop)
-        data = self._data(at, mark) if mark and mark.kind == kind else None
-        if data is None:
-            raise Corrupt(f"what it shares with others, at {at}, is damaged")
-        return inflate(zstandard.ZstdDecompressor(), data)
-
     def _blob(self, at: int) -> bytes:
-        return self._whole(at, BLOB)
+        mark = self._mark(at, self._stop)
+        data = self._data(at, mark) if mark and mark.kind == BLOB else None
+        if data is None:
+            raise Corrupt(f"the file it carried, at {at}, is damaged")
+        return inflate(zstandard.ZstdDecompressor(), data)
 
     def _lines(self, at: int) -> zstandard.ZstdCompressionDict:
         if not self._dictionary or self._dictionary[0] != at:
-            self._dictionary = at, raw_dictionary(self._whole(at, DICTIONARY))
+            self._dictionary = at, raw_dictionary(self._healed(at))
         return self._dictionary[1]
+
+    def _healed(self, at: int) -> bytes:
+        mark = self._mark(at, self._stop)
+        if not mark or mark.kind != DICTIONARY:
+            raise Corrupt(f"no shared lines at {at}")
+        data = os.pread(self._fd, mark.length, at + _MARK_SIZE)
+        frame, kept = data[: mark.text], data[mark.text + SKIPPABLE.size :]
+        for whole in (frame, healed(frame, kept)):
+            with suppress(Corrupt):  # it has a checksum
+                if whole:
+                    return inflate(zstandard.ZstdDecompressor(), whole)
+        raise Corrupt(f"the lines it shares with others, at {at}, are damaged")
 
     def _opened(self, at: int, mark: Mark) -> Block:
         if not self._block or self._block[0] != at:

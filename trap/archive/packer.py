@@ -26,7 +26,7 @@ from trap import fsio
 from trap.archive.blocks import Frames, Item, encode
 from trap.archive.fold import Piece
 from trap.archive.form import Footer, footer
-from trap.archive.packed import BLOB, BLOCK, DICTIONARY, marked, raw_dictionary, start
+from trap.archive.packed import BLOB, BLOCK, DICTIONARY, lines_frames, marked, raw_dictionary, start
 from trap.archive.record import Corrupt
 from trap.archive.record import encode as encode_record
 from trap.archive.segment import Reader
@@ -171,6 +171,7 @@ class _Writing:
         self._blobs: dict[bytes, int] = {}
         self._level = level
         self._others = zstandard.ZstdCompressor(level=level)
+        self._checked = zstandard.ZstdCompressor(level=level, write_checksum=True)
         self._quick = zstandard.ZstdCompressor(level=1)
 
     def write(self, seal: Footer) -> None:
@@ -218,7 +219,7 @@ class _Writing:
         for item in items:
             shared.add(_texts(item))
         lines = shared.lines(map(_texts, items))
-        at = self._mark(DICTIONARY, self._others.compress(lines))
+        at = self._mark(DICTIONARY, lines_frames(lines, self._checked))
         dictionary = raw_dictionary(lines)
         settings = zstandard.ZstdCompressionParameters.from_level(self._level, window_log=_WINDOW_LOG)
         dictionary.precompute_compress(compression_params=settings)

@@ -80,7 +80,7 @@ def test_other_messages_than_were_packed_are_found(directory: Path, sealed: Path
     index = indexed()
     assert pack(sealed, 3)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Packed, "_digest", lambda self, block, number: bytes(32))
+        patched.setattr(Packed, "_proved", lambda self, block, frame: frame)
         (fault,) = faults(directory, index)
     assert "not those that were packed" in fault
 
