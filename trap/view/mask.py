@@ -31,6 +31,8 @@ MAX_HIDDEN = 40
 """Identities whose hidden forms are looked for; of more, only what is readable, which is quicker found."""
 _MAX_DELIVERED = 100
 _FAR = 120
+_LONG = 8
+"""Characters from which a name is found inside other words too."""
 _SHORTEST = 3
 """Characters of a word that is looked for at all when it stands alone."""
 
@@ -218,8 +220,13 @@ class _Finder:
         domains.update([domain.replace(".", "[.]") for domain in domains])
         few = len(names) <= MAX_HIDDEN
         hidden = {form for name in forms for form in _hidden(name)} if few else set()
+        # What begins or ends another word by chance, as "part" ends "multipart", has to stand alone.
+        alone = {form for form in hidden if len(form) < _LONG}
         self._domains = _expression(domains, whole=True)
-        self._others = [_expression(words if few else set(), whole=True), _expression(hidden, whole=False)]
+        self._others = [
+            _expression(words | alone if few else set(), whole=True),
+            _expression(hidden - alone, whole=False),
+        ]
         self._words = frozenset() if few else words | forms
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:

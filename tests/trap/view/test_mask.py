@@ -62,6 +62,15 @@ def test_what_is_not_the_traps_stays() -> None:
     assert mask_text("anything", []) == "anything"
 
 
+def test_a_short_name_is_found_where_it_stands_alone() -> None:
+    names = frozenset({"part@trap.example"})
+    assert (
+        mask_text("multipart for part, u=part&x, cGFydA==", names)
+        == f"multipart for {MASK}, u={MASK}&x, cGFydA=="
+    )
+    assert mask_text("part@trap.example", names) == MASK
+
+
 def test_of_very_many_recipients_what_is_readable_is_masked() -> None:
     many = frozenset(f"user{n}.x@trap{n % 9}.example" for n in range(1000))
     assert (
