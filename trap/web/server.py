@@ -36,9 +36,11 @@ def run(config: Config) -> int:
         return error.code
     for sock in sockets:
         log.info("web page at %s", address(sock))
+    app = build(config)
+    _ = app.state.site.viewer  # its children are to be ready when the first message is opened
     server = uvicorn.Server(
         uvicorn.Config(
-            build(config),
+            app,
             log_level=logging.WARNING,
             log_config=None,
             access_log=False,
