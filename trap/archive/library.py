@@ -20,8 +20,8 @@ from trap.archive.timeline import Histogram, histogram
 
 __all__ = ["Campaign", "Facets", "Histogram", "Library", "Row", "TooSlow"]
 
-_OPEN = 16
-"""Segments kept open; each holds its dictionary in memory."""
+_OPEN = 8
+"""Segments kept open; each holds up to 10 MB in memory."""
 
 
 class Library:
@@ -157,9 +157,12 @@ class Library:
         return record
 
     def _reader(self, number: int) -> Reader:
-        if number in self._readers:
-            self._readers.move_to_end(number)
-            return self._readers[number]
+        if reader := self._readers.get(number):
+            if not reader.gone:
+                self._readers.move_to_end(number)
+                return reader
+            # Packed or dropped: the disk has its room back when nobody has it open.
+            self._readers.pop(number).close()
         names = self.index.db.execute("SELECT name FROM segment WHERE number = ?", [number]).fetchone()
         if not names:
             raise FileNotFoundError(2, "its segment was dropped")

@@ -76,6 +76,11 @@ class Reader:
         return os.fstat(self._fd).st_size
 
     @property
+    def gone(self) -> bool:
+        """Whether the file has no name any more: it was dropped, or packed."""
+        return os.fstat(self._fd).st_nlink == 0
+
+    @property
     def seed(self) -> int:
         """Where the crc32 of its marks starts from."""
         return self._form.seed

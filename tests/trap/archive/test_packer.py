@@ -157,6 +157,21 @@ def test_who_has_it_open_reads_on(tmp_path: Path) -> None:
         assert [reader.read(frame.offset).id for frame, _ in before] == [frame.id for frame, _ in before]
 
 
+def test_a_library_lets_go_of_what_was_packed(directory: Path, indexed: Callable[[], Index]) -> None:
+    """Else the loose form would take its room on the disk for as long as the library is open."""
+    path = sealed(folder(directory), mixture())
+    indexed().close()
+    with Library(directory) as library:
+        row = next(library.find(parse("")))
+        before = library.record(row)
+        ((_, reader),) = library._readers.items()
+        assert pack(path, QUICK)
+        assert reader.gone
+        assert library.record(row) == before
+        ((_, later),) = library._readers.items()
+        assert later.packed and not later.gone
+
+
 def test_what_is_open_or_damaged_stays_as_it_is(tmp_path: Path) -> None:
     writer = Writer.create(tmp_path, b"", QUICK)
     writer.append([job(1)])
