@@ -30,6 +30,7 @@ _MISSING = {
     "hashes": "the hashes of its files",
 }
 _SENDERS = frozenset({"from", "sender", "reply-to", "return-path"})
+"""Fields that name a sender; others name those the mail is for."""
 _ORDER = {name: at for at, name in enumerate(("from", "reply-to", "sender", "return-path", "to", "cc"))}
 _MAX_NAMED = 200
 _MAX_PEOPLE = 12
@@ -69,6 +70,8 @@ class PartLine(NamedTuple):
 
     info: PartInfo
     is_multipart: bool
+    lies: bool
+    """It says to be something else than it is."""
     locked: bool
     """It may name trap identities, which are masked."""
     said: str
@@ -82,7 +85,7 @@ def tabs(view: View) -> list[Tab]:
         *([Tab("html", "HTML")] if view.html or "html" in view.missing else []),
         Tab("headers", "Headers", len(view.headers), any(header.defect for header in view.headers)),
         Tab("session", "Way and session", len(view.hops), any(hop.forged for hop in view.hops)),
-        Tab("parts", "Parts", len(view.parts), any(part.sniffed or part.defects for part in view.parts)),
+        Tab("parts", "Parts", len(view.parts), any(_lies(part) or part.defects for part in view.parts)),
         Tab("urls", "URLs", len(view.urls), any(url.misleading for url in view.urls)),
         Tab("raw", "Source"),
     ]
@@ -107,11 +110,13 @@ def troubles(view: View, near: Around) -> Iterator[str]:
 
 def told(row: Row, record: Record, view: View, near: Around) -> dict[str, Any]:
     """What is said of the message and its sender, to be masked before it is shown."""
+    people, mail_from = list(_people(view, row)), f"<{row.mail_from}>"
     return {
         "subject": row.subject,
-        "sender": row.sender or (f"<{row.mail_from}>" if row.mail_from else ""),
+        "sender": row.sender
+        or next((who.value for who in people if who.name.lower() in _SENDERS), mail_from),
         "chips": list(_chips(row, record, view, near)),
-        "people": list(_people(view, row)),
+        "people": people,
         "session": facts(record.envelope),
         "oddities": oddities(record.envelope),
         "notes": outline(record.notes),
@@ -158,19 +163,26 @@ def brought(view: View, *, locked: bool) -> dict[str, Any]:
     Args:
         locked: trap identities are masked, and so is what may name them.
     """
+    parts = [
+        PartLine(
+            part,
+            part.type.startswith("multipart/"),
+            _lies(part),
+            locked and is_naming(part.type),
+            ", ".join(filter(None, (part.encoding, part.charset and f"charset {part.charset}"))),
+        )
+        for part in view.parts
+    ]
     return {
-        "parts": [
-            PartLine(
-                part,
-                part.type.startswith("multipart/"),
-                locked and is_naming(part.type),
-                ", ".join(filter(None, (part.encoding, part.charset and f"charset {part.charset}"))),
-            )
-            for part in view.parts
-        ],
-        "files": [part for part in view.parts if part.name or part.disposition == "attachment"],
+        "parts": parts,
+        "files": [each for each in parts if each.info.name or each.info.disposition == "attachment"],
         "hosts": list(_hosts(view.urls)),
     }
+
+
+def _lies(part: PartInfo) -> bool:
+    """Whether a part is something else than it is declared as; to be just bytes is no lie."""
+    return bool(part.sniffed) and part.type != "application/octet-stream"
 
 
 def _hosts(urls: list[Url]) -> Iterator[Host]:
