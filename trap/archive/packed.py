@@ -124,9 +124,11 @@ class Packed:
 
     @property
     def dictionary(self) -> bytes:
-        """Some of the lines that its messages share."""
+        """Some of the lines that its messages share; empty when they share none."""
         _, mark = next(iter(self._blocks.values()), (0, None))
-        return self._lines(mark.dictionary).as_bytes()[-_LEND:] if mark else b""
+        lines = self._lines(mark.dictionary).as_bytes()[-_LEND:] if mark else b""
+        # Mail must not choose how it begins: four bytes there would make it a dictionary of another kind.
+        return lines and b"\n" + lines
 
     @property
     def seal(self) -> Footer | None:

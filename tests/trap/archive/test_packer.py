@@ -339,6 +339,19 @@ def test_a_packed_segment_lends_its_lines(directory: Path) -> None:
     later.close()
 
 
+def test_mail_can_not_make_a_bad_dictionary(directory: Path) -> None:
+    """Lines that are lent begin as mail wants; what zstd takes for a dictionary of its own begins so, too."""
+    line = b"\x37\xa4\x30\xec shared by two\r\n"
+    path = sealed(folder(directory), [job(n, message=line + mail(n)) for n in range(2)])
+    assert pack(path, QUICK)
+    store = Store(directory, level=QUICK)
+    (place,) = store.put([job(3)])
+    with Reader(folder(directory) / f"{place.segment}.seg") as reader:
+        assert line in reader.dictionary
+        assert reader.read(place.offset).message == mail(3)
+    store.close()
+
+
 def test_the_child_process_ends_with_its_parent(directory: Path) -> None:
     """It packs, and ends; or it ends at once when nobody is there any more."""
     path = sealed(folder(directory), mixture())
