@@ -49,7 +49,7 @@ SPOOL = {
 FRONT = {"cli", "__main__"}
 """What is named nowhere here is a part of a program: the sink, a worker, the reaper and their like."""
 
-PROGRAMS = {"sink", "worker", "reaper", "supervisor", "replay", "web"}
+PROGRAMS = {"sink", "worker", "reaper", "supervisor", "replay", "web", "browse"}
 FOR_STAGES = {"stage", "job", "envelope", "config", "archive", "traces"} | {"ledger", "maillog", "fsio"}
 """What a stage may use of trap/. The last three are for the report, which reads the mail log, and for
 whoever replaces a file of its own; none of them leads to a queue."""

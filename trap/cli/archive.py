@@ -27,7 +27,7 @@ from trap.units import size
 _QUERY_ARGS = {"ignore_unknown_options": True}  # -word is a word that must not be there
 
 
-@click.group("archive", cls=Group)
+@click.group("archive", cls=Group, lazy={"browse": "trap.cli.browse:browse"})
 def archive() -> None:
     """Find, show, export and verify archived mail."""
 
