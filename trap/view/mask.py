@@ -29,6 +29,8 @@ from trap.view.view import View
 MASK = "•••"
 MAX_HIDDEN = 40
 """Identities whose hidden forms are looked for; of more, only what is readable, which is quicker found."""
+_TURNED = 6
+"""Characters of a name that is looked for backwards, too: a shorter one makes words, as trap makes part."""
 _MAX_DELIVERED = 100
 _FAR = 120
 _LONG = 8
@@ -257,7 +259,8 @@ def _hidden(form: str) -> Iterator[str]:
     raw = form.encode("utf-8", "surrogateescape")
     yield quote(raw, safe="")
     yield raw.hex()
-    yield form[::-1]
+    if len(form) >= _TURNED:
+        yield form[::-1]
     yield from _in_base64(raw)
     for name in ("md5", "sha1", "sha256"):
         yield hashlib.new(name, raw, usedforsecurity=False).hexdigest()
