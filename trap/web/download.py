@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from trap.view.mask import MASK
 from trap.view.names import safe
+from trap.view.veil import Veil
 from trap.view.view import Part
 from trap.web.lookup import Archived, Trouble, of_message
 from trap.web.site import site
@@ -43,9 +45,14 @@ def disposition(name: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
 
 
-def is_naming(type_: str) -> bool:
-    """Whether a part of this type may name trap identities: it is for those who may see them."""
-    return type_.startswith(_NAMING)
+def is_naming(type_: str, name: str) -> bool:
+    """Whether a part may name trap identities, so that it is for those who may see them.
+
+    Args:
+        type_: as declared.
+        name: of the file, masked.
+    """
+    return type_.startswith(_NAMING) or MASK in name
 
 
 async def original(request: Request, found: Archived) -> Response:
@@ -82,7 +89,8 @@ async def _part(request: Request, found: Archived) -> Part:
         wanted = await site(request).viewer.part(found.record, int(number))
     except LookupError:
         raise Trouble(404, f"This message has no part {number}") from None
-    if is_naming(wanted.type):
+    veil = Veil(found.record, site(request).config, shown=False)
+    if is_naming(wanted.type, veil.told(wanted.name)):
         _only_if_revealed(request)
     return wanted
 

@@ -120,7 +120,6 @@ def told(row: Row, record: Record, view: View, near: Around) -> dict[str, Any]:
         "session": facts(record.envelope),
         "oddities": oddities(record.envelope),
         "notes": outline(record.notes),
-        "others": near.others,
     }
 
 
@@ -168,7 +167,7 @@ def brought(view: View, *, locked: bool) -> dict[str, Any]:
             part,
             part.type.startswith("multipart/"),
             _lies(part),
-            locked and is_naming(part.type),
+            locked and is_naming(part.type, f"{part.name} {part.said_name}"),
             ", ".join(filter(None, (part.encoding, part.charset and f"charset {part.charset}"))),
         )
         for part in view.parts

@@ -20,6 +20,8 @@ from trap.web.site import site
 
 OTHERS = 6
 """Messages of the same campaign that are named."""
+PATIENCE = 0.4
+"""Seconds for each question about what stands around a message."""
 
 
 class Trouble(Exception):

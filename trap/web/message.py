@@ -14,11 +14,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from trap.archive.record import Record
+from trap.archive.search import Row
 from trap.archive.terms import MAX_QUERY, term
 from trap.view.source import line_count, raw_lines
 from trap.view.veil import Veil
 from trap.web import letter
 from trap.web.lookup import Archived, around, find, of_message
+from trap.web.masking import masks
 from trap.web.site import site
 
 FRAME_POLICY = (
@@ -80,9 +82,15 @@ async def page(request: Request, found: Archived) -> Response:
         images=asked.get("images") == "1",
         source=_source(record, veil, asked.get("line", "")) if show == "raw" else None,
         campaign_search=term("campaign", row.campaign or ""),
+        others=[veil.told(_masked(other, request)) for other in near.others],
         **veil.told(letter.told(row, record, view, near)),
         **letter.brought(view, locked=not here.revealed(request)),
     )
+
+
+def _masked(row: Row, request: Request) -> Row:
+    """Another message's row: its recipients are others of ours."""
+    return row._replace(subject=masks(request)(row)(row.subject))
 
 
 def _source(record: Record, veil: Veil, line: str) -> Source:

@@ -44,9 +44,10 @@ def named(name: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def jobs() -> list[Job]:
+    names = [*HOSTILE, "for trap@trap.example.pdf"]
     return [
         job(0, message=mixed_message(0)),
-        *(job(n, message=named(name)) for n, name in enumerate(HOSTILE, 1)),
+        *(job(n, message=named(name)) for n, name in enumerate(names, 1)),
     ]
 
 
@@ -85,7 +86,7 @@ def test_names_keep_their_letters_and_their_ending() -> None:
 
 
 def test_a_part_is_bytes_whatever_it_calls_itself(me: Visitor, jobs: list[Job]) -> None:
-    for one in jobs[1:]:
+    for one in jobs[1:-1]:
         answer = me.get(f"/messages/{one.id}/parts/3")
         assert answer.status_code == 200, answer.text
         assert answer.content == b"<svg onload='alert(1)'/>"
@@ -113,6 +114,14 @@ def test_what_may_name_us_is_for_those_who_may_see_it(me: Visitor, jobs: list[Jo
     answer = me.get(f"/messages/{jobs[0].id}{path}")
     assert answer.status_code == 403
     assert "Identities are masked" in answer.text
+
+
+def test_a_name_may_name_us(me: Visitor, jobs: list[Job]) -> None:
+    for path in ("/parts/3", "/parts/3.zip"):
+        answer = me.get(f"/messages/{jobs[-1].id}{path}")
+        assert answer.status_code == 403
+        assert "trap@" not in str(answer.headers)
+    assert f"/messages/{jobs[-1].id}/parts/3" not in me.get(f"/messages/{jobs[-1].id}?show=parts").text
 
 
 def test_the_whole_message_is_byte_for_byte(shown: Visitor, jobs: list[Job]) -> None:

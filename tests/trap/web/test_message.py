@@ -260,6 +260,17 @@ def test_trap_identities_are_masked(me: Visitor, path: str) -> None:
         assert name not in said, name
 
 
+def test_another_copy_names_another_of_us(tmp_path: Path) -> None:
+    other = noted(
+        0, "00f7", message=b"Subject: for second@b.example\r\n\r\n", rcpts=[Rcpt(address="second@b.example")]
+    )
+    this = noted(1, "00f7")
+    with visitor(archived(tmp_path, other, this)) as me:
+        page = me.get(f"/messages/{this.id}").text
+        assert f"/messages/{this.id}/diff/{other.id}" in page
+        assert "second@b.example" not in page + me.get(f"/messages/{this.id}/diff/{other.id}").text
+
+
 def test_identities_are_shown_when_asked_for(shown: Visitor) -> None:
     said = shown.get(f"/messages/{WORST.id}?show=session").text
     assert TRAP in said
