@@ -62,6 +62,7 @@ def main() -> None:
             with ExitStack() as served:
                 subjects.insert(1, served.enter_context(OverHttp(base / str(size))))
                 times[size] = measured(subjects, size, QUICK if options.quick else 1, report)
+            say_sizes(report, subjects[0], size)
     tell(report, times, costs)
     report.write(options.json)
 
@@ -127,6 +128,13 @@ def asked(subjects: Sequence[Peer], page: str, every: Sequence[Ask]) -> dict[str
                 spent[subject.name] += taken
                 found[subject.name].append(max(0.0, taken - start.get(subject.name, 0.0)) * 1000)
     return found
+
+
+def say_sizes(report: kit.Report, ours: Peer, size: int) -> None:
+    """What our bytes are."""
+    assert isinstance(ours, Ours)
+    words, rest, held = (f"{share / size:,.0f}" for share in ours.shares())
+    report.note(f"bytes of ours a message, {size:,}: words {words}, rest of the index {rest}, mail {held}")
 
 
 def agree(subjects: Sequence[Peer], page: str, every: Sequence[Ask], size: int, report: kit.Report) -> None:

@@ -21,7 +21,7 @@ from trap.archive.index import Index, index_files
 from trap.archive.indexer import catch_up
 from trap.archive.library import Library
 from trap.archive.query import parse
-from trap.archive.store import Store, segments
+from trap.archive.store import Store, folder, segments
 
 
 def text(ask: Ask) -> str:
@@ -108,6 +108,14 @@ class Ours:
     def size(self) -> int:
         """Bytes of the index."""
         return index_files(self.directory)[-1].stat().st_size
+
+    def shares(self) -> tuple[int, int, int]:
+        """Bytes of the index's words, of the rest of it, and of the archive without it."""
+        found = self.library.index.db.execute(
+            "SELECT sum(pgsize), sum(pgsize) FILTER (WHERE name GLOB 'words_*') FROM dbstat WHERE aggregate = 1"
+        ).fetchone()
+        held = sum(file.stat().st_size for file in folder(self.directory).iterdir())
+        return found[1], found[0] - found[1], held
 
 
 class OverHttp:
