@@ -254,6 +254,30 @@ class Index(Questions):
         """How many messages take room: also those that are forgotten, as long as their words are there."""
         return int(self.db.execute("SELECT total(records) FROM shelf").fetchone()[0])
 
+    def used(self) -> int:
+        """Bytes of the file that are in use."""
+        pages, free, size = (
+            self.db.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int(pages - free) * int(size)
+
+    def used_by_rows(self) -> int | None:
+        """Bytes of all that is not words; reads all rows. None when this SQLite can't tell (no dbstat)."""
+        tables = self.db.execute("SELECT name FROM sqlite_schema WHERE rootpage > 0").fetchall()
+        words = shelves.table("")
+        try:
+            found = [
+                self.db.execute(
+                    "SELECT pgsize FROM dbstat WHERE name = ? AND aggregate = 1", table
+                ).fetchone()[0]
+                for table in tables
+                if not table[0].startswith(words)
+            ]
+        except sqlite3.OperationalError:
+            return None
+        return sum(map(int, found))
+
     def offsets(self, known: Known) -> dict[int, str]:
         """Where the messages of a segment are, as the index has it: their ids by offset."""
         found = self.db.execute(

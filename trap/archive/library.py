@@ -115,7 +115,7 @@ class Library:
         return faceting.facets(self.index, query, sample, budget)
 
     def histogram(
-        self, query: Query, buckets: int = 60, budget: float = 0.04, *, even: bool = False
+        self, query: Query, buckets: int = 60, budget: float = 0.03, *, even: bool = False
     ) -> Histogram:
         """Count the messages that a query finds over time, the newest first.
 

@@ -59,13 +59,10 @@ def index_shares(directory: Path) -> dict[str, int]:
     try:
         with closing(Index.open(directory)) as index:
             known, messages = index.segments(), index.numbered() or 1
-            pages, free, size = (
-                index.db.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("page_count", "freelist_count", "page_size")
-            )
+            used = index.used()
     except sqlite3.Error:  # without an index to read, the segments alone count until there is one
         return {}
-    return {name: (pages - free) * size * each.records // messages for name, each in known.items()}
+    return {name: used * each.records // messages for name, each in known.items()}
 
 
 def enforce(directory: Path, now: float, max_age: float | None, max_bytes: int | None) -> list[Path]:

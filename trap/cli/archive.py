@@ -12,7 +12,7 @@ import click
 from rich.text import Text
 
 from trap.archive import export as exporting
-from trap.archive import indexer, query, store
+from trap.archive import indexer, store
 from trap.archive.index import index_files
 from trap.archive.library import Library
 from trap.archive.record import Corrupt, Record
@@ -156,7 +156,8 @@ def stats(app: App, as_json: bool) -> None:
     with opened(app) as library:
         known = library.index.segments().values()
         on_disk = sum(path.stat().st_size for path in store.segments(library.directory))
-        ends = [next(library.find(query.Query(), limit=1), None), library.oldest()]
+        ends = [library.newest(), library.oldest()]
+        rows = library.index.used_by_rows()
         found = {
             "messages": sum(segment.records for segment in known),
             "message_bytes": sum(segment.message_bytes for segment in known),
@@ -164,6 +165,8 @@ def stats(app: App, as_json: bool) -> None:
             "segments_open": sum(not segment.complete for segment in known),
             "segment_bytes": on_disk,
             "index_bytes": sum(path.stat().st_size for path in index_files(library.directory)),
+            "index_words_bytes": None if rows is None else library.index.used() - rows,
+            "index_rows_bytes": rows,
             "newest": ends[0].received_at if ends[0] else None,
             "oldest": ends[1].received_at if ends[1] else None,
             "not_indexed_bytes": indexer.behind(
@@ -190,6 +193,9 @@ def _stats_rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "a message, archived", size(found["segment_bytes"] / messages)
     yield "index", size(found["index_bytes"])
     yield "a message, indexed", size(found["index_bytes"] / messages)
+    if found["index_rows_bytes"] is not None:
+        yield "- words and facts", size(found["index_words_bytes"] / messages)
+        yield "- all else", size(found["index_rows_bytes"] / messages)
     if found["not_indexed_bytes"]:
         yield "not indexed yet", size(found["not_indexed_bytes"])
 

@@ -234,7 +234,10 @@ def test_stats(run: Run, jobs: list[Job]) -> None:
     assert (found["messages"], found["segments"], found["segments_open"]) == (3, 2, 1)
     assert found["message_bytes"] == sum(each.size for each in jobs)
     assert (found["oldest"], found["newest"]) == (jobs[0].received_at, jobs[2].received_at)
-    assert "2026-11-01 00:00:03" in run("archive", "stats").out
+    assert found["index_words_bytes"] > 0 and found["index_rows_bytes"] > 0
+    shown = run("archive", "stats").out
+    assert "2026-11-01 00:00:03" in shown
+    assert "words and facts" in shown
 
 
 def test_verify(run: Run, home: Path, jobs: list[Job]) -> None:
