@@ -17,6 +17,8 @@ from trap.archive import tokens
 LINES = 8 << 20
 """Bytes of lines at most: a reader holds them in memory."""
 _SHORTEST = 8
+_LOOK = 1 << 20
+"""Bytes of a text that are looked at: a line feed costs more in memory than in mail."""
 _TIMES = 4
 
 
@@ -48,8 +50,8 @@ class Shared:
 
     def add(self, texts: list[bytes]) -> None:
         """One more message."""
-        self._lines.add(line for text in texts for line in text.splitlines(keepends=True))
-        self._tokens.add(token for text in texts for token in tokens.found(text))
+        self._lines.add(line for text in texts for line in _lines(text))
+        self._tokens.add(token for text in texts for token in tokens.found(text[:_LOOK]))
 
     def token(self, token: bytes) -> bool:
         """Whether several messages have this token."""
@@ -63,10 +65,14 @@ class Shared:
         kept: dict[bytes, None] = {}
         for texts in messages:
             for text in texts:
-                for line in text.splitlines(keepends=True):
+                for line in _lines(text):
                     if len(line) >= _SHORTEST and self._lines.came(line):
                         kept[line] = None
         for times in range(3, _TIMES + 1):
             if sum(map(len, kept)) > LINES:
                 kept = {line: None for line in kept if self._lines.came(line, times)}
         return b"".join(kept)[:LINES]
+
+
+def _lines(text: bytes) -> list[bytes]:
+    return text[:_LOOK].splitlines(keepends=True)

@@ -15,8 +15,11 @@ import re
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable
 
-_TOKEN = re.compile(rb"\xff|[A-Za-z0-9+/]{20,}")
-_MARKED = re.compile(rb"\xff(.)", re.DOTALL)
+_TOKEN = re.compile(rb"[A-Za-z0-9+/]{20,}")
+_MARK, _ESCAPED = b"\xff", b"\xff\x00"
+_MARKED = re.compile(rb"\xff([\x01-\xff])")
+_MOST = 10_000
+"""Tokens that are taken out of one text."""
 _MIXED = tuple(re.compile(kind).search for kind in (rb"[A-Z]", rb"[a-z]", rb"[0-9]"))
 _QUADS = 255
 """Most groups of four characters that one mark stands for."""
@@ -37,17 +40,16 @@ def split(text: bytes, known: Callable[[bytes], bool]) -> tuple[bytes, bytes]:
 
     def take(match: re.Match[bytes]) -> bytes:
         token = match[0]
-        if token == b"\xff":
-            return b"\xff\x00"
         if not _random(token) or known(token):
             return token
         quads = len(token) // 4
         tokens.append(a2b_base64(token[: quads * 4]))
         full, rest = divmod(quads, _QUADS)
-        marks = b"\xff\xff" * full + (bytes([0xFF, rest]) if rest else b"")
+        marks = bytes([0xFF, _QUADS]) * full + (bytes([0xFF, rest]) if rest else b"")
         return marks + token[quads * 4 :]
 
-    return _TOKEN.sub(take, text), b"".join(tokens)
+    rest = _TOKEN.sub(take, text.replace(_MARK, _ESCAPED), count=_MOST)
+    return rest, b"".join(tokens)
 
 
 class Joiner:
@@ -59,12 +61,10 @@ class Joiner:
 
     def join(self, text: bytes) -> bytes:
         """The text as it was."""
-        return _MARKED.sub(self._put, text) if b"\xff" in text else text
+        return _MARKED.sub(self._put, text).replace(_ESCAPED, _MARK) if _MARK in text else text
 
     def _put(self, match: re.Match[bytes]) -> bytes:
         size = match[1][0] * 3
-        if not size:
-            return b"\xff"
         token = self._tokens[self._at : self._at + size]
         self._at += size
         return b2a_base64(token, newline=False)

@@ -33,6 +33,13 @@ def test_when_they_are_too_many_the_frequent_stay(monkeypatch: pytest.MonkeyPatc
     assert known(messages).lines(messages) == b"mostl"
 
 
+def test_of_a_long_text_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "_LOOK", 14)
+    assert known(ALIKE[:2]).lines(ALIKE[:2]) == b""
+    monkeypatch.setattr(shared, "_LOOK", 30)
+    assert b"buy our pills\n" in known(ALIKE[:2]).lines(ALIKE[:2])
+
+
 def test_tokens() -> None:
     token = b"kZ8vT1xQm4Rw2Lp9Yc7Hd3"
     assert known([[token], [token]]).token(token)

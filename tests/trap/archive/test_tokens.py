@@ -40,3 +40,11 @@ def test_what_repeats_itself_stays(text: bytes) -> None:
 
 def test_a_token_that_comes_again_stays() -> None:
     assert split(SIGNATURE, lambda token: token in set(found(SIGNATURE))) == (SIGNATURE, b"")
+
+
+def test_a_text_full_of_tokens() -> None:
+    """What is not taken out stays as it is."""
+    text = b" ".join(base64.b64encode(random.Random(n).randbytes(18)) for n in range(12_000))
+    rest, tokens = split(text, lambda _: False)
+    assert len(tokens) < 11_000 * 18
+    assert Joiner(tokens).join(rest) == text
