@@ -9,7 +9,8 @@ from trap.archive.record import Corrupt, Record
 from trap.browse.sheets import Opened
 from trap.browse.window import Window
 from trap.config import Config
-from trap.view.mask import mask_text, mentions
+from trap.view.finder import mentions
+from trap.view.mask import mask_text
 from trap.view.veil import Veil, known
 from trap.view.viewer import Viewer
 

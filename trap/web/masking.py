@@ -5,7 +5,8 @@ from collections.abc import Callable
 from starlette.requests import Request
 
 from trap.archive.library import Row
-from trap.view.mask import mask_text, mentions
+from trap.view.finder import mentions
+from trap.view.mask import mask_text
 from trap.view.veil import known
 from trap.web.listing import Hide
 from trap.web.site import site

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from urllib.parse import quote
 
 import msgspec
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from trap.archive.record import Record
 from trap.config import Config
 from trap.configfile import parse
-from trap.view.mask import MASK, identities, mask_html, mask_lines, mask_text, masked, mentions
+from trap.view.finder import mentions
+from trap.view.mask import MASK, identities, mask_html, mask_lines, mask_text, masked
 from trap.view.view import Header, PartInfo, View
 
 JOE = "joe.trapper@pristine-trap.example"
@@ -165,3 +167,27 @@ FEW = st.text("abc.@+=-", max_size=40)
 @given(FEW, st.sets(FEW, max_size=4))
 def test_what_is_masked_was_mentioned(text: str, names: set[str]) -> None:
     assert mask_text(text, names) == text or mentions(text, names)
+
+
+def test_tags_that_cut_a_name_in_two_hide_nothing() -> None:
+    document = "<html><body><p>for j<b>oe.trapper@pristine-trap.exa</b>mple, and others</p></body></html>"
+    shown = mask_html(document, NAMES)
+    assert re.sub("<[^>]*>", "", shown).replace(MASK, "") == "for , and others"
+    assert re.findall("<[^>]*>", shown) == re.findall("<[^>]*>", document)
+
+
+def test_a_title_is_read_as_a_url_is() -> None:
+    document = '<body><a title="hxxp://x[.]example/?u=%6aoe.trapper&amp;q=%22">x</a></body>'
+    shown = mask_html(document, NAMES)
+    assert "oe.trapper" not in shown
+    assert f'title="hxxp://x[.]example/?u={MASK}&amp;q=&quot;"' in shown
+
+
+def test_what_is_looked_for_is_not_the_senders_to_choose() -> None:
+    """A hundred thousand names in header fields make no expression of a hundred thousand names."""
+    flood = "".join(
+        f"Delivered-To: {','.join(f'a@{n}-{at}.uk' for at in range(150))}\r\n" for n in range(600)
+    )
+    record = Record("1" * 24, b"", job(1).envelope, {}, flood.encode() + b"\r\n")
+    assert len(identities(record, Config())) < 150
+    assert "trap@trap.example" in identities(record, Config())
