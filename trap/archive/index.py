@@ -61,6 +61,7 @@ _SCHEMA = (
     *shelves.SCHEMA,
     *Values.SCHEMA,
 )
+_STAMPED = "SELECT {} FROM message WHERE time = ? AND random = ?"
 _BLOCKS = f"""INSERT INTO block SELECT n >> {BLOCK_BITS} AS number, min(time), max(time), count(*)
     FROM message WHERE n BETWEEN ? AND ? GROUP BY number
     ON CONFLICT DO UPDATE SET since = min(since, excluded.since), until = max(until, excluded.until),
@@ -209,12 +210,11 @@ class Index(Questions):
 
     def _new(self, entries: Iterable[Entry]) -> list[tuple[int, Entry]]:
         """Those that are not in the index already, archived twice around a crash, with their numbers."""
+        newest = self.db.execute("SELECT max(time) FROM message").fetchone()[0] or 0
         fresh: dict[str, Entry] = {}
         for entry in entries:
-            taken = self.db.execute(
-                "SELECT 1 FROM message WHERE time = ? AND random = ?", rows.stamp(entry.record.id)
-            ).fetchone()
-            if not taken:
+            stamp = rows.stamp(entry.record.id)
+            if stamp[0] > newest or not self.db.execute(_STAMPED.format("1"), stamp).fetchone():
                 fresh.setdefault(entry.record.id, entry)
         return list(enumerate(fresh.values(), shelves.following(self.db)))
 

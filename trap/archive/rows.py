@@ -6,7 +6,6 @@ are counted by is the number of a text (trap.archive.values).
 
 # ruff: noqa: S608 - what is put into SQL texts are our own column names
 
-import ipaddress
 from typing import NamedTuple
 
 import msgspec
@@ -14,7 +13,7 @@ import msgspec
 from trap.archive.facts import FACETS
 from trap.archive.fields import Fields
 from trap.archive.record import Record
-from trap.archive.values import Values, pack_name
+from trap.archive.values import Values, pack_address, pack_name, unpack_address
 from trap.envelope import printable
 from trap.job import ID_DIGITS
 
@@ -87,16 +86,13 @@ def packed_ip(text: str) -> bytes | str:
     >>> packed_ip("192.0.2.1").hex(), packed_ip("unix:/run/x")
     ('c0000201', 'unix:/run/x')
     """
-    try:
-        packed = ipaddress.ip_address(text).packed
-    except ValueError:
-        return text
-    return packed if unpacked_ip(packed) == text else text
+    packed = pack_address(text)
+    return text if packed is None else packed
 
 
 def unpacked_ip(packed: bytes | str) -> str:
     """What `packed_ip` was made of."""
-    return packed if isinstance(packed, str) else str(ipaddress.ip_address(packed))
+    return packed if isinstance(packed, str) else unpack_address(packed)
 
 
 def recipients(packed: str) -> list[str]:

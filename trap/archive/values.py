@@ -4,8 +4,8 @@ A text has a number as long as the index lives. Networks are not looked up: they
 own bytes, in less than a number and its text would take.
 """
 
-import ipaddress
 import re
+import socket
 import sqlite3
 from collections.abc import Iterable, Sequence
 
@@ -16,6 +16,11 @@ _MOST = 50_000
 _SEPARATOR = "\n"
 """Between the values of a message that has several; no value holds one."""
 
+_IPV4, _IPV6 = 4, 16
+_IPV6_LENGTHS = 128
+"""What IPv6 prefix lengths are told from those of IPv4 by: it is added."""
+_MOST_LENGTH = 255
+_LENGTH = re.compile("0|[1-9][0-9]{0,2}")
 _HEX = re.compile("[0-9a-f]{12}")
 
 _encode = msgspec.json.Encoder().encode
@@ -91,21 +96,33 @@ def unpack_name(packed: bytes | str) -> str:
     return packed if isinstance(packed, str) else packed.hex()
 
 
+def pack_address(text: str) -> bytes | None:
+    """An IP address in 4 or 16 bytes; None for what is none, or is written another way."""
+    try:  # four times as fast as the module ipaddress
+        packed = socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+    except (OSError, ValueError):
+        return None
+    return packed if unpack_address(packed) == text else None
+
+
+def unpack_address(packed: bytes) -> str:
+    """The address that `pack_address` made small."""
+    return socket.inet_ntop(socket.AF_INET if len(packed) == _IPV4 else socket.AF_INET6, packed)
+
+
 def pack_network(text: str) -> bytes | None:
     """A network in few bytes: its length, IPv6 128 more, and the bytes that are not 0; None for what is none.
 
     >>> pack_network("192.0.2.0/24").hex(), pack_network("2001:db8::/48").hex(), pack_network("a/b")
     ('18c00002', 'b020010db8', None)
     """
-    if "/" not in text:
+    address, slash, length = text.rpartition("/")
+    packed = pack_address(address) if slash else None
+    if packed is None or not _LENGTH.fullmatch(length):
         return None
-    try:
-        network = ipaddress.ip_network(text)
-    except ValueError:
-        return None
-    length = network.prefixlen + (128 if network.version == 6 else 0)
-    packed = bytes([length]) + network.network_address.packed.rstrip(b"\0") if length < 256 else b""
-    return packed if packed and unpack_network(packed) == text else None
+    number = int(length) + (0 if len(packed) == _IPV4 else _IPV6_LENGTHS)
+    made = bytes([min(number, _MOST_LENGTH)]) + packed.rstrip(b"\0")
+    return made if unpack_network(made) == text else None
 
 
 def unpack_network(packed: bytes) -> str:
@@ -115,5 +132,6 @@ def unpack_network(packed: bytes) -> str:
     '192.0.2.0/24'
     """
     length = packed[0]
-    address = packed[1:].ljust(16 if length >= 128 else 4, b"\0")
-    return f"{ipaddress.ip_address(address)}/{length - 128 if length >= 128 else length}"
+    if length < _IPV6_LENGTHS:
+        return f"{unpack_address(packed[1:].ljust(_IPV4, bytes(1)))}/{length}"
+    return f"{unpack_address(packed[1:].ljust(_IPV6, bytes(1)))}/{length - _IPV6_LENGTHS}"
