@@ -21,6 +21,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 
@@ -51,7 +52,7 @@ QUICK = 600
 READS = 300
 NAMES = (b"Anna", b"Bertram", b"Claire", b"Dmitri", b"Eduardo", b"Fatima", b"Giovanni", b"Hyun-jin")
 _VARIES = re.compile(
-    rb"(?m)(?P<line>^[A-Za-z0-9+/]{40,}=*\r?$)|[A-Za-z0-9+/_-]{20,}|\d{5,}|(?i:\bdear) [A-Z][a-z]+"
+    rb"(?m)(?P<line>^[A-Za-z0-9+/]{40,}=*\r?$)|[A-Za-z0-9+/_-]{20,}|\d{5,}|(?P<name>\b[Dd]ear [A-Z][a-z]+)"
 )
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -186,27 +187,30 @@ def index_bytes(index: Index) -> tuple[int, int]:
 
 
 def reading(directory: Path) -> list[tuple[str, float]]:
-    """What it costs to read: all in a row, and some at random from an open segment."""
-    places, all_of_it = [], 0.0
-    for path in segments(directory):
-        with Reader(path) as reader:
-            begun = time.perf_counter()
-            for frame in reader.frames():
-                reader.record(frame)
-                places.append((path, frame.offset))
-            all_of_it += time.perf_counter() - begun
-    times = []
-    readers = {path: Reader(path) for path in segments(directory)}
-    for path, offset in random.Random(7).choices(places, k=READS):
-        begun = time.perf_counter()
-        readers[path].read(offset)
-        times.append((time.perf_counter() - begun) * 1000)
-    for reader in readers.values():
-        reader.close()
+    """What it costs to read, in CPU time, the best of three: all in a row, and some at random."""
+    best = float("inf")
+    for _ in range(3):
+        places = []
+        begun = time.process_time()
+        for path in segments(directory):
+            with Reader(path) as reader:
+                for frame in reader.frames():
+                    reader.record(frame)
+                    places.append((path, frame.offset))
+        best = min(best, time.process_time() - begun)
+    some = random.Random(7).choices(places, k=READS)
+    times = [float("inf")] * READS
+    for _ in range(3):
+        with ExitStack() as stack:
+            readers = {path: stack.enter_context(Reader(path)) for path in segments(directory)}
+            for number, (path, offset) in enumerate(some):
+                begun = time.process_time()
+                readers[path].read(offset)
+                times[number] = min(times[number], (time.process_time() - begun) * 1000)
     return [
-        ("ms a message to read all", all_of_it / len(places) * 1000),
-        ("ms to read one, median", kit.percentile(times, 0.5)),
-        ("ms to read one, 99 of 100", kit.percentile(times, 0.99)),
+        ("CPU ms a message to read all", best / len(places) * 1000),
+        ("CPU ms to read one, median", kit.percentile(times, 0.5)),
+        ("CPU ms to read one, 99 of 100", kit.percentile(times, 0.99)),
     ]
 
 
