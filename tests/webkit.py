@@ -4,39 +4,21 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from archivekit import config_at, fill
 from starlette.testclient import TestClient
 from support import eventually, free_port
 
-from trap.archive.index import Index
-from trap.archive.indexer import catch_up
-from trap.archive.store import Store
-from trap.config import Config, paths_below
-from trap.configweb import Web
-from trap.job import Job
+from trap.config import Config
 from trap.web.app import build
 
+__all__ = ["HOME", "Visitor", "answers", "config_at", "fill", "served", "visitor"]
+
 HOME = "http://127.0.0.1:8025"
-
-
-def config_at(directory: Path, web: Web | None = None, **settings: Any) -> Config:
-    """A configuration with everything below a directory."""
-    return msgspec.structs.replace(Config(**settings), paths=paths_below(directory), web=web or Web())
-
-
-def fill(config: Config, jobs: Sequence[Job]) -> None:
-    """Archive and index some jobs."""
-    store = Store(config.paths.archive)
-    store.put(jobs)
-    store.close()
-    index = Index.open(config.paths.archive)
-    catch_up(config.paths.archive, index)
-    index.close()
 
 
 class Visitor(TestClient):

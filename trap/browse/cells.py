@@ -62,7 +62,7 @@ def folds(text: str, width: int, rest: int = 0) -> list[int]:
     for at, character in enumerate(text):
         taken = 1 if character < "\x7f" else get_character_cell_size(character)
         if used + taken > room and character != " ":
-            start = blank if blank - start > room // 3 else at
+            start = blank if blank - start > room // 2 else at
             breaks.append(start)
             room = max(2, rest or width)
             used = cell_len(text[start:at])

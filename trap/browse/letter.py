@@ -103,6 +103,12 @@ class Letter(Vertical):
         """The message that is shown."""
         return self.query_one(Tabs).opened
 
+    @property
+    def shown_id(self) -> str:
+        """Id of the message that is to be read; empty when there is none, or not yet."""
+        tabs = self.query_one(Tabs)
+        return tabs.opened.row.id if tabs.opened and tabs.at in self._made else ""
+
     async def show(self, opened: Opened) -> None:
         """Show a message, on the sheet that was looked at last."""
         self._made = {}

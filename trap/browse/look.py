@@ -12,7 +12,7 @@ CSS = """
 #mistake { display: none; height: auto; max-height: 4; padding: 0 1; color: $text-error; }
 #mistake.-on { display: block; }
 #list { width: 1fr; }
-#note { display: none; padding: 1 2; color: $text-muted; height: 1fr; }
+#note { display: none; padding: 1 2; color: $text-muted; height: auto; }
 #note.-on { display: block; }
 Letter { width: 1fr; display: none; }
 SearchLine { height: 1; background: $surface; border: none; padding: 0 1; }
@@ -30,11 +30,6 @@ KEYS: list[BindingType] = [
     Binding("m", "mask", "mask"),
     Binding("e", "export", "save"),
     Binding("u", "again", "new mail", show=False),
-    Binding("d", "light", "light or dark", show=False),
-    Binding("question_mark", "keys", "keys", key_display="?"),
-    Binding("q", "quit", "quit"),
-    Binding("ctrl+c,ctrl+q", "quit", "quit", show=False, priority=True),
-    Binding("ctrl+z", "suspend_process", "suspend", show=False),
     *(Binding(sheet.key, f"sheet({at})", sheet.name, show=False) for at, sheet in enumerate(SHEETS)),
     Binding("escape", "before", "search before", show=False),
 ]

@@ -16,7 +16,7 @@ class SearchLine(Input):
 
     BINDINGS = [
         Binding("enter", "submit", "find"),
-        Binding("escape,down", "app.before", "list"),
+        Binding("escape,down", "screen.before", "list"),
     ]
 
 
