@@ -45,7 +45,7 @@ class Veil:
 
     def told(self, thing: Any) -> Any:
         """Texts, or lists, named tuples and maps that hold texts, without them; keys stay."""
-        return _each(thing, lambda text: mask_text(text, self._ours)) if self._ours else thing
+        return each_text(thing, lambda text: mask_text(text, self._ours)) if self._ours else thing
 
 
 def known(rcpt_tos: list[str], config: Config) -> frozenset[str]:
@@ -54,13 +54,14 @@ def known(rcpt_tos: list[str], config: Config) -> frozenset[str]:
     return identities(Record("", b"", envelope, {}, b""), config)
 
 
-def _each(thing: Any, change: Callable[[str], str]) -> Any:
+def each_text(thing: Any, change: Callable[[str], str]) -> Any:
+    """The same thing with every text in it changed; keys stay."""
     if isinstance(thing, str):
         return change(thing)
     if isinstance(thing, dict):
-        return {key: _each(value, change) for key, value in thing.items()}
+        return {key: each_text(value, change) for key, value in thing.items()}
     if isinstance(thing, list | tuple):
-        found = [_each(value, change) for value in thing]
+        found = [each_text(value, change) for value in thing]
         made = getattr(thing, "_make", None)  # a named tuple
         return made(found) if made else found
     return thing

@@ -18,17 +18,20 @@ from trap.archive.library import Library
 from trap.archive.query import Query, QueryError, parse
 from trap.archive.record import Corrupt, Record
 from trap.archive.search import Row
-from trap.envelope import Envelope, Rcpt, plain
+from trap.archive.terms import term
+from trap.envelope import plain
 from trap.status import Status, collect
-from trap.view.veil import Veil
+from trap.view.veil import Veil, each_text
+from trap.web.listing import Hide
+from trap.web.masking import hide_in, shared_mask
 from trap.web.openapi import ROOT, Endpoint, Mistake, Wrong, answer, document, route
 from trap.web.schema import (
     AskBars,
     AskCampaigns,
     AskExport,
+    AskFacets,
     AskMessages,
     AskNothing,
-    AskQuery,
     AskShown,
     Bars,
     Campaign,
@@ -45,6 +48,7 @@ from trap.web.site import client, site, user
 _BATCH = 50
 """Messages read at once for an export."""
 _BATCH_BYTES = 8 << 20
+_SUBJECTS = 3
 _TEXTS = ("helo", "mail_from", "rcpt_tos", "sender", "subject", "facets")
 """What of a row may name the trap."""
 
@@ -72,15 +76,18 @@ async def message(request: Request, wants: AskShown) -> Response:
     """All that is known of one message."""
     row, record = await _record(request)
     _note(request, wants.identities)
-    veil = Veil(record, site(request).config, shown=wants.identities)
-    return answer(
-        Message(
+    view = await site(request).viewer.view(record)
+
+    def told() -> Message:
+        veil = Veil(record, site(request).config, shown=wants.identities)
+        return Message(
             _found(request, row, wants.identities),
             veil.told(plain(record.envelope.to_map())),
             veil.told(plain(dict(record.notes))),
-            veil.view(await site(request).viewer.view(record)),
+            veil.view(view),
         )
-    )
+
+    return answer(await asyncio.to_thread(told))
 
 
 async def raw(request: Request, wants: AskShown) -> Response:
@@ -90,11 +97,15 @@ async def raw(request: Request, wants: AskShown) -> Response:
     return Response(record.message, media_type="application/octet-stream")
 
 
-async def facets(request: Request, wants: AskQuery) -> Response:
-    """Values of the facets of a search, the most frequent first."""
+async def facets(request: Request, wants: AskFacets) -> Response:
+    """Values of the facets of a search, the most frequent first; masked ones are left out."""
     query = _query(wants.q)
     found = await site(request).reading.ask(lambda library: library.facets(query))
-    values = {name: [Value(*each) for each in values] for name, values in found.values.items()}
+    hide = await _hide(request, wants.identities)
+    values = {
+        name: [Value(*each) for each in values if hide(each[0]) == each[0]]
+        for name, values in found.values.items()
+    }
     return answer(Counted(found.counted, found.complete, values))
 
 
@@ -112,16 +123,44 @@ async def campaigns(request: Request, wants: AskCampaigns) -> Response:
     )
     shown = found[: wants.limit]
     more = len(found) > wants.limit
-    return answer(Campaigns([_campaign(each) for each in shown], shown[-1].name if more else None))
+    return answer(Campaigns(await _told(request, shown, wants.identities), shown[-1].name if more else None))
 
 
-async def campaign(request: Request, wants: AskNothing) -> Response:
+async def campaign(request: Request, wants: AskShown) -> Response:
     """One campaign."""
     name = request.path_params["name"]
     found = await site(request).reading.ask(lambda library: library.campaign(name))
     if not found:
         raise Wrong(404, Mistake(f"no campaign {name[:100]}"))
-    return answer(_campaign(found))
+    return answer((await _told(request, [found], wants.identities))[0])
+
+
+async def _told(request: Request, found: list[clusters.Campaign], shown: bool) -> list[Campaign]:
+    """Campaigns; their subjects are those of messages, each masked by its own recipients."""
+    hide, config = await _hide(request, shown), site(request).config
+
+    def subjects(library: Library) -> list[list[str]]:
+        rows = [library.find(parse(term("campaign", each.name)), limit=_SUBJECTS) for each in found]
+        return [list(dict.fromkeys(hide_in(row, config)(row.subject) for row in some)) for some in rows]
+
+    said = [each.subjects for each in found] if shown else await site(request).reading.ask(subjects)
+    return [
+        Campaign(
+            **{
+                **each.to_map(),
+                "hours": [Hour(*hour) for hour in each.hours],
+                "subjects": some,
+                "domains": [name for name in each.domains if hide(name) == name],
+            }
+        )
+        for each, some in zip(found, said, strict=True)
+    ]
+
+
+async def _hide(request: Request, shown: bool) -> Hide:
+    """What masks texts of no single message; that they are shown is written down."""
+    _note(request, shown)
+    return await shared_mask(request, shown=shown)
 
 
 async def status(request: Request, wants: AskNothing) -> Response:
@@ -216,15 +255,11 @@ def _must_show(request: Request, shown: bool) -> None:
 
 
 def _found(request: Request, row: Row, shown: bool) -> Found:
-    known = Record(row.id, row.sha256, Envelope(rcpts=[Rcpt(address=each) for each in row.rcpt_tos]), {}, b"")
-    veil = Veil(known, site(request).config, shown=shown)
-    values = {name: getattr(row, name) for name in Found.__struct_fields__}
-    told = {name: veil.told(values[name]) for name in _TEXTS}
-    return Found(**{**values, **told, "sha256": row.sha256.hex()})
-
-
-def _campaign(found: clusters.Campaign) -> Campaign:
-    return Campaign(**{**found.to_map(), "hours": [Hour(*each) for each in found.hours]})
+    values = {**{name: getattr(row, name) for name in Found.__struct_fields__}, "sha256": row.sha256.hex()}
+    if not shown:
+        hide = hide_in(row, site(request).config)
+        values |= {name: each_text(values[name], hide) for name in _TEXTS}
+    return Found(**values)
 
 
 _MEDIA = {"mbox": "application/mbox", "zip": "application/zip", "jsonl": "application/jsonl"}
@@ -234,10 +269,10 @@ ENDPOINTS = (
     Endpoint("/messages", "Search, newest first", AskMessages, Page, messages, (404,)),
     Endpoint("/messages/{id}", "One message", AskShown, Message, message, (404,)),
     Endpoint("/messages/{id}/raw", "Its bytes", AskShown, ("application/octet-stream",), raw, (403, 404)),
-    Endpoint("/facets", "A search counted by facets", AskQuery, Counted, facets, (404,)),
+    Endpoint("/facets", "A search counted by facets", AskFacets, Counted, facets, (404,)),
     Endpoint("/histogram", "A search counted over time", AskBars, Bars, histogram, (404,)),
     Endpoint("/campaigns", "Campaigns", AskCampaigns, Campaigns, campaigns, (404,)),
-    Endpoint("/campaigns/{name}", "One campaign", AskNothing, Campaign, campaign, (404,)),
+    Endpoint("/campaigns/{name}", "One campaign", AskShown, Campaign, campaign, (404,)),
     Endpoint("/export", "A search as one file", AskExport, tuple(_MEDIA.values()), export, (403, 404)),
 )
 

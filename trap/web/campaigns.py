@@ -122,7 +122,7 @@ async def campaign(request: Request) -> Response:
         here.reading.ask(lambda library: page(library, asked, _LATEST)),
         _compared(request, asked),
     )
-    mask, hide = masks(request), shared_mask(request)
+    mask, hide = masks(request), await shared_mask(request)
     sampled = [*latest.rows, *compared.rows]
     return here.render(
         request,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from starlette.requests import Request
 
 from trap.archive.library import Row
+from trap.config import Config
 from trap.view.finder import mentions
 from trap.view.mask import mask_text
 from trap.view.veil import known
@@ -15,22 +16,29 @@ from trap.web.site import site
 def masks(request: Request) -> Callable[[Row], Hide]:
     """What masks the texts of a row: nothing where identities are shown."""
     here = site(request)
-    if here.revealed(request):
-        return lambda row: _as_it_is
-
-    def of_row(row: Row) -> Hide:
-        names = known(row.rcpt_tos, site(request).config)
-        # Most texts name none of them, and that is known long before one could be found.
-        return lambda text: mask_text(text, names) if mentions(text, names) else text
-
-    return of_row
+    return (lambda row: _as_it_is) if here.revealed(request) else lambda row: hide_in(row, here.config)
 
 
-def shared_mask(request: Request) -> Hide:
-    """What masks texts that belong to no single message: it knows what the configuration names."""
-    if site(request).revealed(request):
+def hide_in(row: Row, config: Config) -> Hide:
+    """What masks the texts of a row."""
+    names = known(row.rcpt_tos, config)
+    # Most texts name none of them, and that is known long before one could be found.
+    return lambda text: mask_text(text, names) if mentions(text, names) else text
+
+
+async def shared_mask(request: Request, *, shown: bool | None = None) -> Hide:
+    """What masks texts that belong to no single message.
+
+    Args:
+        shown: whether identities are shown; as in the session when not given.
+
+    Raises:
+        NoArchive, Unreadable: nobody knows what is to be masked.
+    """
+    here = site(request)
+    if here.revealed(request) if shown is None else shown:
         return _as_it_is
-    names = known([], site(request).config)
+    names = known([], here.config) | await here.own_domains.get()
     return lambda text: mask_text(text, names)
 
 

@@ -18,8 +18,9 @@ from trap.archive.search import Row
 from trap.archive.terms import MAX_QUERY, term
 from trap.view.source import line_count, raw_lines
 from trap.view.veil import Veil
+from trap.view.view import View
 from trap.web import letter
-from trap.web.lookup import Archived, around, find, of_message
+from trap.web.lookup import Archived, Around, around, find, of_message
 from trap.web.masking import masks
 from trap.web.site import site
 
@@ -55,11 +56,17 @@ class Source(NamedTuple):
 async def page(request: Request, found: Archived) -> Response:
     """The page of a message: what stands around it, and one of its tabs."""
     here, (row, record, spent) = site(request), found
-    asked = request.query_params
-    q = asked.get("q", "")[:MAX_QUERY]
+    q = request.query_params.get("q", "")[:MAX_QUERY]
     view, near = await asyncio.gather(
         here.viewer.view(record, spent=spent), here.reading.ask(lambda library: around(library, row, q))
     )
+    # What is looked for in a long text takes its time; others are answered meanwhile.
+    return await asyncio.to_thread(_rendered, request, found, q, view, near)
+
+
+def _rendered(request: Request, found: Archived, q: str, view: View, near: Around) -> Response:
+    here, (row, record, _) = site(request), found
+    asked = request.query_params
     veil = Veil(record, here.config, shown=here.revealed(request))
     tabs = letter.tabs(view)
     wanted = asked.get("show", "")
@@ -108,7 +115,7 @@ async def html(request: Request, found: Archived) -> Response:
     images = request.query_params.get("images") == "1"
     view = await here.viewer.view(found.record, images, spent=found.seconds)
     veil = Veil(found.record, here.config, shown=here.revealed(request))
-    text = veil.html(view.html) or _NO_HTML
+    text = await asyncio.to_thread(veil.html, view.html) or _NO_HTML
     answer = Response(text.encode("utf-8", "replace"), headers=_FRAME_HEADERS)
     answer.headers["Content-Type"] = "text/html; charset=utf-8"
     return answer
@@ -122,7 +129,8 @@ async def difference(request: Request, found: Archived) -> Response:
     left, right = other.row, found.row
     for record in (found.record, other.record):
         veil = Veil(record, here.config, shown=here.revealed(request))
-        lines, left, right = veil.difference(lines), veil.told(left), veil.told(right)
+        lines = await asyncio.to_thread(veil.difference, lines)
+        left, right = veil.told(left), veil.told(right)
     return here.render(
         request,
         "message/difference.html",

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from trap.archive.library import Facets, Histogram, Library, TooSlow
 from trap.archive.query import Query
 from trap.web import narrowing
-from trap.web.listing import Asked, Mistake, Page, days, page
+from trap.web.listing import Asked, Hide, Mistake, Page, days, page
 from trap.web.masking import masks, shared_mask
 from trap.web.site import site
 
@@ -71,14 +71,11 @@ async def _whole(request: Request, asked: Asked, query: Query) -> Response:
         oldest=oldest,
         terms=narrowing.active(asked.text),
         spans=narrowing.spans(asked.text),
-        **_counted(request, asked, facets, histogram),
+        **_counted(asked, facets, histogram, await shared_mask(request)),
     )
 
 
-def _counted(
-    request: Request, asked: Asked, facets: Facets | None, histogram: Histogram | None
-) -> dict[str, Any]:
-    hide = shared_mask(request)
+def _counted(asked: Asked, facets: Facets | None, histogram: Histogram | None, hide: Hide) -> dict[str, Any]:
     return {
         "facets": narrowing.facets(facets, asked.text, hide) if facets else [],
         "sample": facets,

@@ -133,10 +133,11 @@ class AskShown(msgspec.Struct, forbid_unknown_fields=True):
     identities: Shown = False
 
 
-class AskQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """A search."""
+class AskFacets(msgspec.Struct, forbid_unknown_fields=True):
+    """A search, counted."""
 
     q: Text = ""
+    identities: Shown = False
 
 
 class AskBars(msgspec.Struct, forbid_unknown_fields=True):
@@ -152,6 +153,7 @@ class AskCampaigns(msgspec.Struct, forbid_unknown_fields=True):
     order: Literal["size", "last", "first"] = "last"
     before: Annotated[str, Meta(max_length=100)] | None = None
     limit: Limit = 50
+    identities: Shown = False
 
 
 class AskExport(msgspec.Struct, forbid_unknown_fields=True):

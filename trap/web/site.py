@@ -22,6 +22,7 @@ from trap.view.viewer import Viewer
 from trap.web import forms
 from trap.web.guard import LOCAL
 from trap.web.landing import Landings
+from trap.web.owndomains import OwnDomains
 from trap.web.pulse import Pulse
 from trap.web.tries import Tries
 
@@ -71,6 +72,11 @@ class Site:
     def landings(self) -> Landings:
         """Where campaigns lead to, as far as that is known."""
         return Landings()
+
+    @cached_property
+    def own_domains(self) -> OwnDomains:
+        """The domains that mail to us is for."""
+        return OwnDomains(self.reading)
 
     def close(self) -> None:
         """End the children and close the files."""

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 import schemathesis
-from archived import NOVEMBER, job, mixed_message
+from archived import NOVEMBER, job, mail, mixed_message
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from webkit import Visitor, config_at, fill, served, visitor
 
 from trap.config import Config
+from trap.envelope import Rcpt
 from trap.queue import Spool
 from trap.web.api import ENDPOINTS
 from trap.web.openapi import ROOT
@@ -112,6 +113,29 @@ def test_identities_are_masked_and_showing_them_is_written_down(me: Visitor, con
     raw = me.get(f"/api/v1/messages/{name}/raw?identities=true")
     assert raw.content.startswith(b"Received: from mail.a.example")
     assert raw.headers["content-type"] == "application/octet-stream"
+
+
+def test_what_belongs_to_no_message_is_masked_too(tmp_path: Path) -> None:
+    """Mail forged as from our own domain, and subjects that greet the recipient."""
+    config = config_at(tmp_path)
+    jobs = [
+        job(n, message=mail(n, f"{name}, your invoice").replace(b"joe@a.example", b"boss@own-trap.example"),
+            rcpts=[Rcpt(address=f"{name}@own-trap.example")])
+        for n, name in enumerate(("davey.jones", "carol.danvers"))
+    ]  # fmt: skip
+    for each in jobs:
+        each.notes = {"dedup": {"campaign": "00000000000a", "count": 2}}
+    fill(config, jobs)
+    with visitor(config) as me:
+        for path in ("facets", "campaigns", "campaigns/00000000000a", "messages", f"messages/{jobs[0].id}"):
+            text = me.get(f"/api/v1/{path}").text
+            for secret in ("own-trap", "davey", "danvers"):
+                assert secret not in text, path
+            assert "own-trap" in me.get(f"/api/v1/{path}?identities=true").text or "campaign" in path
+        for path in ("messages", "campaigns", "campaigns/00000000000a", f"messages/{jobs[0].id}"):
+            page = me.get(f"/{path}").text
+            for secret in ("own-trap", "davey", "danvers"):
+                assert secret not in page, path
 
 
 def test_counts(me: Visitor) -> None:
