@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import archived
 import zoo
 from webkit import config_at, fill, served
 
@@ -21,6 +22,7 @@ class House(NamedTuple):
     Attributes:
         address: of its web interface.
         specimens: message ids by the specimen's name.
+        plain: id of a message that means no harm.
         all_in_one: ids of two copies of the mail that holds all of them.
         bad: id of a job that was put aside.
         waiting: id of one in the same queue.
@@ -29,6 +31,7 @@ class House(NamedTuple):
     address: str
     config: Config
     specimens: dict[str, str]
+    plain: str
     all_in_one: tuple[str, str]
     queue: str
     bad: str
@@ -42,12 +45,13 @@ def housed(directory: Path, port: int) -> Iterator[House]:
     began = time.time() - 3600
     jobs = [zoo.job(zoo.letter(each, port), began + at) for at, each in enumerate(zoo.ZOO)]
     copies = [zoo.job(zoo.everything(port, salt), began + 1800, CAMPAIGN) for salt in ("first", "second")]
-    fill(config, [*jobs, *copies])
+    plain = archived.job(at=began + 1900, message=archived.mixed_message(1))
+    fill(config, [*jobs, *copies, plain])
     queue = next(iter(config.queues))
     bad, waiting = in_queue(config, queue, copies[0].message)
     specimens = {each.name: job.id for each, job in zip(zoo.ZOO, jobs, strict=True)}
     with served(directory) as address:
-        yield House(address, config, specimens, (copies[0].id, copies[1].id), queue, bad, waiting)
+        yield House(address, config, specimens, plain.id, (copies[0].id, copies[1].id), queue, bad, waiting)
 
 
 def in_queue(config: Config, queue: str, message: bytes) -> tuple[str, str]:
