@@ -136,7 +136,7 @@ def measure(directory: Path, jobs: list[Job], level: int) -> dict[str, object]:
     proof = Proof()
     with clock(times, "verify"):
         faults = list(proof.faults(directory, index))
-    names = {segment.n: segment.name for segment in index.segments().values()}
+    names = {segment.number: segment.name for segment in index.segments().values()}
     some = random.Random(2).sample(jobs, min(200, len(jobs)))
     with clock(times, "show"):
         for job in some:
