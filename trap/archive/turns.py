@@ -3,11 +3,11 @@
 So messages are numbered nearly as they came, also when several workers wrote a segment each.
 """
 
-import datetime
 import heapq
 import logging
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from trap.archive.facts import facets
@@ -16,13 +16,14 @@ from trap.archive.record import Corrupt
 from trap.archive.rows import Entry
 from trap.archive.segment import Frame, Reader
 from trap.archive.suspect import Suspect
-from trap.job import ID_DIGITS, new_id
 
 log = logging.getLogger("spamtrap.archive")
 
 _BATCH_RECORDS = 512
 _BATCH_SECONDS = 1.0
 _BATCH_BYTES = 32 << 20
+_SIDE_BY_SIDE = 16
+"""Segments that are open at once, in the order they were begun: more than there are workers."""
 
 
 def index(into: Index, paths: list[Path], done: Callable[[int], None]) -> Iterator[None]:
@@ -31,25 +32,18 @@ def index(into: Index, paths: list[Path], done: Callable[[int], None]) -> Iterat
     Args:
         done: told how many bytes of segments were indexed.
     """
-    heap = [(_begun(path), number, _segment(into, path, done)) for number, path in enumerate(paths)]
-    heapq.heapify(heap)
+    lines = ((number, _segment(into, path, done)) for number, path in enumerate(paths))
+    heap = [("", number, line) for number, line in islice(lines, _SIDE_BY_SIDE)]
     while heap:
         _, number, line = heap[0]
         following = next(line, None)
-        if following is None:
-            heapq.heappop(heap)
-        else:
+        if following is not None:
             heapq.heapreplace(heap, (following, number, line))
             yield
-
-
-def _begun(path: Path) -> str:
-    """What the ids of messages begin with that came when a segment was begun."""
-    try:
-        moment = datetime.datetime.strptime(path.name.partition("-")[0] + "+0000", "%Y%m%dT%H%M%S.%fZ%z")
-    except ValueError:  # somebody gave it another name
-        return ""
-    return new_id(moment.timestamp())[:ID_DIGITS]
+            continue
+        heapq.heappop(heap)
+        for number, line in islice(lines, 1):
+            heapq.heappush(heap, ("", number, line))
 
 
 def _segment(index: Index, path: Path, done: Callable[[int], None]) -> Iterator[str]:
