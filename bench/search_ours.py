@@ -112,7 +112,8 @@ class Ours:
     def shares(self) -> tuple[int, int, int]:
         """Bytes of the index's words, of the rest of it, and of the archive without it."""
         found = self.library.index.db.execute(
-            "SELECT sum(pgsize), sum(pgsize) FILTER (WHERE name GLOB 'words_*') FROM dbstat WHERE aggregate = 1"
+            "SELECT sum(pgsize), sum(pgsize) FILTER (WHERE name GLOB 'words_*') FROM dbstat"
+            " WHERE aggregate = 1"
         ).fetchone()
         held = sum(file.stat().st_size for file in folder(self.directory).iterdir())
         return found[1], found[0] - found[1], held
@@ -167,8 +168,12 @@ class OverHttp:
         return len(set(_MESSAGE.findall(self._get(f"/messages?{urlencode(asked)}"))))
 
     def _get(self, path: str) -> bytes:
-        self._connection.request("GET", path)
-        answer = self._connection.getresponse()
+        try:
+            self._connection.request("GET", path)
+            answer = self._connection.getresponse()
+        except http.client.RemoteDisconnected:  # others had their turn for longer than it keeps a connection
+            self._connection.request("GET", path)
+            answer = self._connection.getresponse()
         body = answer.read()
         if answer.status != 200:
             raise OSError(f"{answer.status} for {path}")
