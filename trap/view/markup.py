@@ -38,10 +38,11 @@ _HEAD = (
     '<meta name="referrer" content="no-referrer">\n'
     '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
     "<title>Message</title>\n<style>\n"
-    "body{margin:12px;background:#fff;color:#111;font:15px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}\n"
+    "body{margin:12px;background:#fff;color:#111;font:15px/1.5 system-ui,sans-serif;overflow-wrap:break-word}\n"
     "table{max-width:100%}img{max-width:100%;height:auto}pre{white-space:pre-wrap}\n"
     "a{color:#0645ad;text-decoration:underline;cursor:help}\n"
-    ".picture{display:inline-block;max-width:100%;box-sizing:border-box;padding:2px 6px;"
+    ".picture{display:inline-block;max-width:16em;box-sizing:border-box;padding:2px 6px;"
+    "overflow:hidden;text-overflow:ellipsis;white-space:nowrap;vertical-align:bottom;"
     "border:1px dashed #999;border-radius:4px;background:#f4f4f4;color:#555;"
     "font:12px/1.4 system-ui,sans-serif}\n"
     "</style></head><body>\n"
