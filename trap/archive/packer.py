@@ -27,7 +27,7 @@ from trap.archive.blocks import Frames, Item, encode
 from trap.archive.fold import Piece
 from trap.archive.form import Footer, footer
 from trap.archive.packed import BLOB, BLOCK, DICTIONARY, lines_frames, marked, raw_dictionary, start
-from trap.archive.record import Corrupt
+from trap.archive.record import Corrupt, campaign_of
 from trap.archive.record import encode as encode_record
 from trap.archive.segment import Reader
 from trap.archive.shared import Shared
@@ -218,7 +218,7 @@ class _Writing:
         shared = Shared()
         for item in items:
             shared.add(_texts(item))
-        lines = shared.lines(map(_texts, items))
+        lines = shared.lines(map(_texts, items), map(_texts, _copied(items)))
         at = self._mark(DICTIONARY, lines_frames(lines, self._checked))
         dictionary = raw_dictionary(lines)
         settings = zstandard.ZstdCompressionParameters.from_level(self._level, window_log=_WINDOW_LOG)
@@ -244,6 +244,18 @@ def _texts(item: Item) -> list[bytes]:
     """What of a message goes into a block."""
     inner = (piece if isinstance(piece, bytes) else piece[2] for piece in item.pieces)
     return [text for text in inner if isinstance(text, bytes)]
+
+
+def _copied(items: list[Item]) -> list[Item]:
+    """The first of each campaign that has more."""
+    firsts: dict[str, Item] = {}
+    more: dict[str, Item] = {}
+    for item in items:
+        if campaign := campaign_of(item.notes):
+            if campaign in firsts:
+                more[campaign] = firsts[campaign]
+            firsts.setdefault(campaign, item)
+    return list(more.values())
 
 
 def _blocks(items: list[Item]) -> Iterator[list[Item]]:

@@ -57,10 +57,14 @@ class Shared:
         """Whether several messages have this token."""
         return self._tokens.came(token)
 
-    def lines(self, messages: Iterable[list[bytes]]) -> bytes:
+    def lines(self, messages: Iterable[list[bytes]], firsts: Iterable[list[bytes]] = ()) -> bytes:
         """The lines that several messages have, in the order they come.
 
         When all of them are too many, only the more frequent.
+
+        Args:
+            firsts: messages of which there are near-copies; all their lines are added, as long as there is
+                room: what varies in a line is less than what does not.
         """
         kept: dict[bytes, None] = {}
         for texts in messages:
@@ -71,6 +75,10 @@ class Shared:
         for times in range(3, _TIMES + 1):
             if sum(map(len, kept)) > LINES:
                 kept = {line: None for line in kept if self._lines.came(line, times)}
+        for texts in firsts:
+            kept |= dict.fromkeys(
+                line for text in texts for line in _lines(tokens.split(text, self.token)[0])
+            )
         return b"".join(kept)[:LINES]
 
 

@@ -125,6 +125,24 @@ def test_several_blocks_and_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             assert reader.read(frame.offset).id == frame.id
 
 
+def test_near_copies_lean_on_the_first_of_their_campaign(tmp_path: Path) -> None:
+    """Also in lines that no two of them share."""
+    sizes = []
+    for campaigns in (["a", "a"], ["a", "b"]):
+        notes = [{"dedup": {"campaign": campaign}} for campaign in campaigns]
+        mails = [job(n, message=b"Dear %d, this is one long line of a text\r\n" % n) for n in range(2)]
+        jobs = [
+            Job(each.id, each.envelope, note, each.message) for each, note in zip(mails, notes, strict=True)
+        ]
+        path = sealed(tmp_path / campaigns[1], jobs)
+        before = held(path)
+        assert pack(path, QUICK)
+        assert held(path) == before
+        with Reader(path) as reader:
+            sizes.append(len(reader.dictionary))
+    assert sizes[0] > sizes[1]
+
+
 def test_a_segment_without_records(tmp_path: Path) -> None:
     path = sealed(tmp_path, [])
     assert pack(path, QUICK)

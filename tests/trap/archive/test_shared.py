@@ -25,6 +25,10 @@ def test_a_line_that_one_message_says_twice() -> None:
     assert known(messages).lines(messages) == b""
 
 
+def test_of_near_copies_the_first_is_whole() -> None:
+    assert known(ALIKE).lines(ALIKE, ALIKE[2:3]) == b"buy our pills\nnow or never\nDear 2,\n"
+
+
 def test_when_they_are_too_many_the_frequent_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared, "LINES", 20)
     messages = [[b"seldom said\nmostly said\n"]] * 2 + [[b"mostly said\n"]] * 2
