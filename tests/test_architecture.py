@@ -26,6 +26,7 @@ FOUNDATION = {
     "configfile",
     "configlimits",
     "configweb",
+    "spawn",
     "units",
     "traces",
     "fsio",

@@ -15,6 +15,8 @@ import sys
 import time
 from contextlib import suppress
 
+from trap import spawn
+
 log = logging.getLogger("spamtrap.up")
 
 PARENT = "SPAMTRAP_PARENT"
@@ -68,8 +70,8 @@ class Child:
         """Start it."""
         self.started = time.monotonic()
         self.process = subprocess.Popen(  # our own interpreter and arguments, no shell
-            [sys.executable, "-m", "trap", *self.arguments],
-            env={**os.environ, PARENT: str(os.getpid())},
+            spawn.command("trap", *self.arguments),
+            env={**spawn.environment(), PARENT: str(os.getpid())},
             stdin=subprocess.DEVNULL,
         )
 

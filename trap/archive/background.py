@@ -3,12 +3,11 @@
 import logging
 import os
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
-import trap
+from trap import spawn
 from trap.archive.packer import waiting
 
 log = logging.getLogger("spamtrap.archive")
@@ -104,10 +103,5 @@ class Packer:
 
 
 def _started(module: str, *arguments: str) -> subprocess.Popen[bytes]:
-    root = str(Path(trap.__file__).parent.parent)
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        stdin=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path},
-    )
+    command = spawn.command(module, *arguments)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, env=spawn.environment())

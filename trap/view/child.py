@@ -1,9 +1,15 @@
 """The program that reads hostile messages: `python -m trap.view.child FD BYTES`, started by a viewer.
 
-It hears requests on the socket FD and answers each in sections. It has no files, no children and no
-more than BYTES of memory; it ends when nobody can speak to it any more.
+It hears requests on the socket FD and answers each in sections. Before the first it loads all it may
+ever need, and then gives up the means to open anything: no file, no socket, no child, no more than
+BYTES of memory, and no privileges by running another program. It ends when nobody can speak to it.
 """
 
+import codecs
+import ctypes
+import encodings
+import os
+import pkgutil
 import resource
 import signal
 import socket
@@ -19,7 +25,33 @@ from trap.envelope import printable
 from trap.view import packing, reading, wire
 from trap.view.difference import difference
 
-_MAX_FILES = 32
+_SOCKET = 3
+_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
+_SAMPLE = b"""From: =?utf-8?q?=C3=A9?= <a@b.example>
+Received: from c.example ([192.0.2.1]) by d.example; Sun, 1 Nov 2026 10:00:00 +0000
+Subject: =?iso-2022-jp?b?GyRCIUobKEI=?=
+Content-Type: multipart/mixed; boundary=b
+
+--b
+Content-Type: text/html; charset=utf-8
+Content-Transfer-Encoding: quoted-printable
+
+<p style=3D"color: red">http://xn--e1afmkfd.example/</p><img src=3D"cid:x">
+--b
+Content-Type: image/png; name*=utf-8''%C3%A9
+Content-ID: <x>
+Content-Transfer-Encoding: base64
+
+iVBORw0KGgo=
+--b
+Content-Transfer-Encoding: x-uuencode
+
+begin 644 x
+#0V%T
+`
+end
+--b--
+"""
 _SPARE_CPU = 2
 """Seconds of CPU time beyond the deadline, after which the kernel ends it should its parent not."""
 
@@ -28,9 +60,13 @@ def main() -> None:
     """Serve until the viewer is gone."""
     fd, memory = map(int, sys.argv[1:3])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is for the viewer
+    if fd != _SOCKET:
+        os.dup2(fd, _SOCKET)
+        os.close(fd)
+    _load()
     _limit(memory)
     encode = msgspec.msgpack.Encoder().encode
-    with socket.socket(fileno=fd) as viewer, suppress(OSError):
+    with socket.socket(fileno=_SOCKET) as viewer, suppress(OSError):
         while True:
             request = msgspec.msgpack.decode(wire.receive(viewer), type=wire.Request)
             messages = [bytes(wire.receive(viewer)) for _ in request.sources]
@@ -62,11 +98,26 @@ def _work(request: wire.Request, messages: list[bytes]) -> Iterator[tuple[str, A
         yield "difference", lambda: difference(*messages)
 
 
+def _load() -> None:
+    """Import what is otherwise imported when it is first needed: codecs of all charsets, and what it takes
+    to do each kind of work once."""
+    for module in pkgutil.iter_modules(encodings.__path__):
+        with suppress(LookupError):  # those of other systems, and what is none
+            codecs.lookup(module.name)
+    source = wire.Source("0" * 24, len(_SAMPLE), 0.0, "", "", "", "smtp", [])
+    for what in ("view", "part", "packed", "difference"):
+        for _ in answers(wire.Request(what, [source], number=1, images=True), [_SAMPLE, _SAMPLE]):
+            pass
+
+
 def _limit(memory: int) -> None:
-    """No more memory than this, no files written, no processes, no core."""
+    """No more memory than this, nothing opened or written, no processes, no core, no more privileges."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     for what, most in (
         (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_NOFILE, _MAX_FILES),
+        (resource.RLIMIT_NOFILE, _SOCKET + 1),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NPROC, 0),

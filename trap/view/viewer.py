@@ -12,7 +12,6 @@ import asyncio
 import queue
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from trap import spawn
 from trap.archive.record import Record
 from trap.envelope import printable
 from trap.view import wire
@@ -49,7 +49,9 @@ class _Child:
         with theirs:
             fd = theirs.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "trap.view.child", str(fd), str(memory)],
+                spawn.command("trap.view.child", str(fd), str(memory)),
+                cwd="/",
+                env=spawn.environment({}),
                 pass_fds=[fd],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

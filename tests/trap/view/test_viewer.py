@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -149,7 +150,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Viewer]:
     popen = subprocess.Popen
 
     def start(command: list[str], **how: object) -> object:
-        return popen([sys.executable, "-c", HANGING, *command[3:]], **how)  # type: ignore[call-overload]
+        return popen([sys.executable, "-c", HANGING, *command[-2:]], **how)  # type: ignore[call-overload]
 
     monkeypatch.setattr(viewers.subprocess, "Popen", start)
     with closing(Viewer(processes=1, seconds=1.0)) as made:
@@ -246,3 +247,22 @@ def test_a_message_too_large_for_its_memory_costs_no_more_than_itself() -> None:
         view = made.view_now(record(BOMBS["100 MB of base64"]() * 3))
         assert view.missing
         eventually(lambda: not made.view_now(record(TEXT)).missing)
+
+
+def test_a_child_runs_our_code_and_can_open_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even a module that lies where the server was started, and no file once it reads mail."""
+    for name in ("msgspec", "nh3", "codecs"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SECRET", "of the server")
+    with closing(Viewer(processes=1)) as viewer:
+        assert viewer.view_now(
+            record(b"Subject: x\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\n\xf0\xf2")
+        ).text
+        child = viewer._idle.queue[0]._process.pid
+        limits = Path(f"/proc/{child}/limits").read_text()
+        assert re.search(r"Max open files +4 +4 ", limits)
+        assert "NoNewPrivs:\t1" in Path(f"/proc/{child}/status").read_text()
+        if os.geteuid() == 0:
+            assert b"SECRET" not in Path(f"/proc/{child}/environ").read_bytes()
+    assert not (tmp_path / "ran").exists()
