@@ -5,8 +5,9 @@ from ipaddress import ip_address
 
 from trap.units import Base
 
-PASSWORD = re.compile(r"scrypt:(1[4-7]):([0-9a-f]{32}):([0-9a-f]{64})")
-"""A hashed password: scrypt (RFC 7914) with N = 2**that, r = 8, p = 1; salt; key."""
+PASSWORD = re.compile(r"scrypt:(15):([0-9a-f]{32}):([0-9a-f]{64})")
+"""A hashed password: scrypt (RFC 7914) with N = 2**15, r = 8, p = 1; salt; key. One cost for all:
+the time of an answer must not tell who has a password."""
 TOKEN = re.compile(r"sha256:([0-9a-f]{64})")
 """A hashed token. It is random and long, so one fast hash will do."""
 

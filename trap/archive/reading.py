@@ -13,6 +13,8 @@ from trap.archive.store import folder
 
 _THREADS = 4
 """SQLite works outside Python's lock: a search that takes long does not hold up the others."""
+SECONDS = 2.0
+"""Longest time of one question to the index, unless more is asked for."""
 
 T = TypeVar("T")
 
@@ -30,26 +32,34 @@ class Reading:
 
     Args:
         directory: the archive's root; it need not be there yet.
+        threads: questions answered at the same time.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, threads: int = _THREADS) -> None:
         self._directory = directory
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="archive")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="archive")
         self._mine = threading.local()
         self._all: list[Library] = []
 
-    async def ask(self, question: Callable[[Library], T]) -> T:
+    async def ask(self, question: Callable[[Library], T], seconds: float = SECONDS) -> T:
         """The answer to a question to the archive; what it gives must not read on (no generator).
+
+        Args:
+            seconds: longest time of each thing it asks the index.
 
         Raises:
             NoArchive: there is none yet.
             Unreadable: its index is damaged, or of another version.
+            TooSlow: it takes longer.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, question)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._answer, question, seconds)
 
-    def _answer(self, question: Callable[[Library], T]) -> T:
+    def _answer(self, question: Callable[[Library], T], seconds: float) -> T:
         try:
-            return question(self._library())
+            library = self._library()
+            library.deadline = seconds
+            return question(library)
         except sqlite3.Error as error:
             self._drop()
             raise Unreadable(str(error)) from error

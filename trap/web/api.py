@@ -48,6 +48,8 @@ from trap.web.site import client, site, user
 _BATCH = 50
 """Messages read at once for an export."""
 _BATCH_BYTES = 8 << 20
+_EXPORT_SECONDS = 10.0
+"""Longest time until the next messages are found: nobody looks at a page meanwhile."""
 _SUBJECTS = 3
 _TEXTS = ("helo", "mail_from", "rcpt_tos", "sender", "subject", "facets")
 """What of a row may name the trap."""
@@ -62,7 +64,7 @@ async def messages(request: Request, wants: AskMessages) -> Response:
             return None
         return list(library.find(query, wants.before, wants.limit + 1))
 
-    rows = await site(request).reading.ask(look)
+    rows = await site(request).for_programs.ask(look)
     if rows is None:
         raise Wrong(404, Mistake(f"no message {wants.before}; it may be too old by now"))
     _note(request, wants.identities)
@@ -100,7 +102,7 @@ async def raw(request: Request, wants: AskShown) -> Response:
 async def facets(request: Request, wants: AskFacets) -> Response:
     """Values of the facets of a search, the most frequent first; masked ones are left out."""
     query = _query(wants.q)
-    found = await site(request).reading.ask(lambda library: library.facets(query))
+    found = await site(request).for_programs.ask(lambda library: library.facets(query))
     hide = await _hide(request, wants.identities)
     values = {
         name: [Value(*each) for each in values if hide(each[0]) == each[0]]
@@ -112,13 +114,13 @@ async def facets(request: Request, wants: AskFacets) -> Response:
 async def histogram(request: Request, wants: AskBars) -> Response:
     """Messages found over time."""
     query = _query(wants.q)
-    found = await site(request).reading.ask(lambda library: library.histogram(query, wants.buckets))
+    found = await site(request).for_programs.ask(lambda library: library.histogram(query, wants.buckets))
     return answer(msgspec.convert(found._asdict(), Bars))
 
 
 async def campaigns(request: Request, wants: AskCampaigns) -> Response:
     """Campaigns: messages that are alike."""
-    found = await site(request).reading.ask(
+    found = await site(request).for_programs.ask(
         lambda library: library.campaigns(wants.order, wants.before, wants.limit + 1)
     )
     shown = found[: wants.limit]
@@ -129,7 +131,7 @@ async def campaigns(request: Request, wants: AskCampaigns) -> Response:
 async def campaign(request: Request, wants: AskShown) -> Response:
     """One campaign."""
     name = request.path_params["name"]
-    found = await site(request).reading.ask(lambda library: library.campaign(name))
+    found = await site(request).for_programs.ask(lambda library: library.campaign(name))
     if not found:
         raise Wrong(404, Mistake(f"no campaign {name[:100]}"))
     return answer((await _told(request, [found], wants.identities))[0])
@@ -143,7 +145,7 @@ async def _told(request: Request, found: list[clusters.Campaign], shown: bool) -
         rows = [library.find(parse(term("campaign", each.name)), limit=_SUBJECTS) for each in found]
         return [list(dict.fromkeys(hide_in(row, config)(row.subject) for row in some)) for some in rows]
 
-    said = [each.subjects for each in found] if shown else await site(request).reading.ask(subjects)
+    said = [each.subjects for each in found] if shown else await site(request).for_programs.ask(subjects)
     return [
         Campaign(
             **{
@@ -173,11 +175,17 @@ async def export(request: Request, wants: AskExport) -> Response:
     """Messages found, newest first, in one file: mbox, a zip of .eml files, or JSON lines. Streamed."""
     query = _query(wants.q)
     _must_show(request, wants.identities)
-    await site(request).reading.ask(Library.oldest)  # what can't be read is said before it begins
     pieces = _pieces(request, query, wants)
+    first = await anext(pieces)  # what can't be read, or takes too long, is said before it begins
     name = f"spamtrap.{wants.format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(pieces, media_type=_MEDIA[wants.format], headers=headers)
+    return StreamingResponse(_with(first, pieces), media_type=_MEDIA[wants.format], headers=headers)
+
+
+async def _with(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece
 
 
 async def openapi(request: Request) -> Response:
@@ -207,7 +215,7 @@ async def _pieces(request: Request, query: Query, wants: AskExport) -> AsyncIter
         return b"".join(pieces), last, count
 
     while left is None or left > 0:
-        piece, before, count = await site(request).reading.ask(read)
+        piece, before, count = await site(request).for_programs.ask(read, _EXPORT_SECONDS)
         if before is None:
             break
         left = None if left is None else left - count
@@ -223,7 +231,7 @@ async def _record(request: Request) -> tuple[Row, Record]:
         return (row, library.record(row)) if row else None
 
     try:
-        found = await site(request).reading.ask(look)
+        found = await site(request).for_programs.ask(look)
     except FileNotFoundError:
         found = None
     except Corrupt as error:

@@ -16,10 +16,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from trap import keys
+from trap.archive.index import TooSlow
 from trap.archive.reading import NoArchive, Unreadable
 from trap.config import Config
 from trap.web import api, campaigns, download, health, login, message, messages, now, queues
-from trap.web.guard import FOR_PROGRAMS, Guard
+from trap.web.guard import FOR_PROGRAMS, HEADERS, Guard
 from trap.web.site import STATIC, Site, site
 
 log = logging.getLogger("spamtrap.web")
@@ -67,6 +68,7 @@ def build(config: Config) -> Starlette:
             HTTPException: refused,
             NoArchive: no_archive,
             Unreadable: unreadable,
+            TooSlow: too_slow,
             OSError: trouble,
             Exception: failed,
         },
@@ -140,6 +142,11 @@ async def unreadable(request: Request, error: Exception) -> Response:
     )
 
 
+async def too_slow(request: Request, error: Exception) -> Response:
+    """The index could not answer in time."""
+    return wrong(request, 503, "This took too long", f"{error}")
+
+
 async def trouble(request: Request, error: Exception) -> Response:
     """A disk or a directory that is not as it should be."""
     log.error("%s: %s", request.url.path, error)
@@ -150,9 +157,11 @@ async def failed(request: Request, error: Exception) -> Response:
     """A mistake of ours."""
     name = secrets.token_hex(4)
     log.error("mistake %s at %s", name, request.url.path, exc_info=error)
-    return wrong(
+    answer = wrong(
         request,
         500,
         "This is our mistake",
         f"The log of `spamtrap web` has the details under the name {name}. Nothing is lost.",
     )
+    answer.headers.update(HEADERS)  # it is given outside of the guard
+    return answer

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 FIELD = "csrf"
+_MAX_FIELD = 8192
 _MAX_FIELDS = 1200
 """A page of ticked boxes, and more."""
 
@@ -30,7 +31,7 @@ def action(path: str, handle: Callable[[Request, FormData], Awaitable[Response]]
     """
 
     async def endpoint(request: Request) -> Response:
-        async with request.form(max_files=0, max_fields=_MAX_FIELDS) as form:
+        async with request.form(max_files=0, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD) as form:
             said, known = form.get(FIELD), request.session.get(FIELD)
             if not (isinstance(said, str) and known and hmac.compare_digest(said.encode(), known.encode())):
                 raise HTTPException(403, "This form is too old. Go back, reload the page, and try again.")

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,7 +28,9 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
     " form-action 'self'; frame-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {
+MAX_BODY = 256 << 10
+"""Bytes of a request's body."""
+HEADERS = {
     "Content-Security-Policy": PAGE_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -63,12 +66,12 @@ class Guard:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
         refusal = self._refusal(HTTPConnection(scope), scope)
-        await (refusal or self._app)(scope, receive, guarded)
+        await (refusal or self._app)(scope, _bounded(receive), guarded)
 
     def _refusal(self, asked: HTTPConnection, scope: Scope) -> Response | None:
         headers = asked.headers
@@ -118,6 +121,21 @@ class Guard:
         if known and hmac.compare_digest(asked.session.get("as", ""), known[-16:]):
             return str(name)
         return None
+
+
+def _bounded(receive: Receive) -> Receive:
+    """The same without more of a body than any form of ours has."""
+    taken = 0
+
+    async def some() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > MAX_BODY:
+            raise HTTPException(413, "This is more than any form here holds.", {"Connection": "close"})
+        return message
+
+    return some
 
 
 def is_same_origin(headers: Headers, scheme: str) -> bool:

@@ -28,7 +28,7 @@ async def log_in(request: Request, form: FormData) -> Response:
     """Name and password are right, or the form comes back."""
     here = site(request)
     tries = here.tries
-    if tries.too_many(client(request)):
+    if not tries.may(client(request)):
         raise HTTPException(429, "Too many wrong passwords. Wait a minute.")
     name, password = str(form.get("name", "")), str(form.get("password", ""))
     known = here.config.web.users.get(name, _UNKNOWN)
@@ -37,9 +37,9 @@ async def log_in(request: Request, form: FormData) -> Response:
     to = _local(str(form.get("next", "")))
     state = here.config.paths.state
     if not right or name not in here.config.web.users:
-        tries.wrong(client(request))
         acts.record(state, name[:100], "wrong password", client=client(request))
         return here.render(request, "login.html", 401, next=to, wrong=True)
+    tries.right(client(request))
     acts.record(state, name, "logged in", client=client(request))
     request.session.clear()  # a session that somebody else planted ends here
     request.session.update(user=name, **{"as": known[-16:]})

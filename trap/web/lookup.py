@@ -145,6 +145,7 @@ def around(library: Library, row: Row, text: str) -> Around:
     Args:
         text: the search; one that can't be understood, or takes too long, has no neighbours.
     """
+    library.deadline = PATIENCE
     others: Sequence[Row] = ()
     copies = 0
     newer = older = None

@@ -20,8 +20,6 @@ from trap.web.listing import Asked, Hide, Mistake, Page, days, page
 from trap.web.masking import masks, shared_mask
 from trap.web.site import site
 
-PATIENCE = 2.0
-"""Seconds that a list may take; what takes longer is asked wrongly."""
 COUNTING = 0.04
 """Seconds for each of the counts: a list that is wanted soon is worth more than counts from further back."""
 
@@ -85,7 +83,6 @@ def _counted(asked: Asked, facets: Facets | None, histogram: Histogram | None, h
 
 
 def _page(library: Library, asked: Asked) -> Page | TooSlow:
-    library.index.deadline = PATIENCE
     try:
         return page(library, asked)
     except TooSlow as error:

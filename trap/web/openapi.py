@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from trap import __version__
+from trap.archive.index import TooSlow
 
 ROOT = "/api/v1"
 _PATTERNS = {"id": r"^[0-9]{16}[0-9a-f]{8}$"}
@@ -25,7 +26,7 @@ _MISTAKES = {
     401: "A token is needed.",
     403: "That shows trap identities: ask for identities=true.",
     404: "It is not there.",
-    503: "The index or the spool can't be read at the moment.",
+    503: "The index or the spool can't be read at the moment, or the query takes too long.",
 }
 
 
@@ -80,6 +81,8 @@ def route(endpoint: Endpoint) -> BaseRoute:
             return await endpoint.handle(request, wants)
         except Wrong as error:
             return answer(error.mistake, error.status)
+        except TooSlow as error:
+            return answer(Mistake(str(error)), 503)
 
     return Route(ROOT + endpoint.path, serve, methods=["GET"])
 

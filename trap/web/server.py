@@ -1,11 +1,13 @@
 """Runs the web interface: one process, one event loop."""
 
+import asyncio
 import logging
 import os
 import signal
 import socket
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from trap.config import Config, Listener
 from trap.listening import StartError, open_sockets
@@ -28,16 +30,7 @@ def run(config: Config) -> int:
         The exit code.
     """
     web = config.web
-    try:
-        listener = Listener(host=web.host, port=web.port, name="web")
-        sockets = [sock for sock, _ in open_sockets([listener])]
-    except StartError as error:
-        log.error("%s", error)
-        return error.code
-    for sock in sockets:
-        log.info("web page at %s", address(sock))
     app = build(config)
-    _ = app.state.site.viewer  # its children are to be ready when the first message is opened
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -47,7 +40,7 @@ def run(config: Config) -> int:
             server_header=False,
             lifespan="on",
             loop="uvloop",
-            http="h11",  # the strict one; its speed is not what matters here
+            http=Impatient,
             ws="none",
             limit_concurrency=_MOST,
             timeout_keep_alive=_IDLE,
@@ -56,10 +49,47 @@ def run(config: Config) -> int:
             forwarded_allow_ips=web.proxies,
         )
     )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # uvicorn raises what ended it once more, when all is done
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # uvicorn takes them over, and raises them again at its end
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    try:
+        listener = Listener(host=web.host, port=web.port, name="web")
+        sockets = [sock for sock, _ in open_sockets([listener])]
+    except StartError as error:
+        log.error("%s", error)
+        return error.code
+    for sock in sockets:
+        log.info("web page at %s", address(sock))
+    _ = app.state.site.viewer  # its children are to be ready when the first message is opened
     server.run(sockets=sockets)
     return os.EX_OK if server.started else os.EX_UNAVAILABLE
+
+
+class Impatient(H11Protocol):
+    """Hangs up on who does not say the whole of a request in half a minute at most.
+
+    uvicorn itself waits for ever, and a few hundred silent connections are all it serves at once. (It
+    is its stricter parser that this is made of; speed is not what matters here.)
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to look at the clock."""
+        super().connection_made(transport)
+        self._seen: object = self
+        self._look()
+
+    def _look(self) -> None:
+        if self.transport.is_closing():
+            return
+        cycle = self.cycle
+        waits = cycle is None or cycle.response_complete or cycle.more_body
+        if waits and self._seen is cycle:
+            self.transport.close()
+            return
+        self._seen = cycle if waits else self
+        self.loop.call_later(_IDLE, self._look)
 
 
 def address(sock: socket.socket) -> str:

@@ -46,6 +46,7 @@ class Site:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.reading = Reading(config.paths.archive)
+        self.for_programs = Reading(config.paths.archive, threads=2)  # people never wait behind programs
         self.tries = Tries()
         self.templates = _environment()
 
@@ -83,6 +84,7 @@ class Site:
         if "viewer" in self.__dict__:
             self.viewer.close()
         self.reading.close()
+        self.for_programs.close()
 
     def revealed(self, request: Request) -> bool:
         """Whether trap identities (recipients, receiving hosts) are shown to who asks; first they are not."""

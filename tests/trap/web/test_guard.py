@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from webkit import HOME, Visitor, config_at, visitor
 
@@ -11,6 +12,7 @@ from trap.configweb import Web
 from trap.web import passwords
 from trap.web.app import build, routes
 from trap.web.guard import PAGE_POLICY, Guard, is_same_origin
+from trap.web.tries import TRIES, Tries
 
 PASSWORD = "correct horse battery"
 TOKEN, KEPT = passwords.new_token()
@@ -157,7 +159,7 @@ def test_a_cookie_of_before_the_password_changed_is_worth_nothing(tmp_path: Path
 
 
 def test_who_tries_too_often_waits(tmp_path: Path) -> None:
-    cheap = Web(users={"joe": "scrypt:14:" + "0" * 32 + ":" + "0" * 64})
+    cheap = Web(users={"joe": "scrypt:15:" + "0" * 32 + ":" + "0" * 64})
     with visitor(config_at(tmp_path, cheap)) as me:
         codes = {me.act("/login", "/login", name="joe", password="wrong").status_code for _ in range(12)}
         assert codes == {401, 429}
@@ -175,3 +177,37 @@ def test_a_program_shows_its_token(tmp_path: Path) -> None:
         assert me.get("/", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 303, (
             "tokens are for programs"
         )
+
+
+def test_no_form_is_larger_than_any_of_ours(tmp_path: Path) -> None:
+    """It is read before anybody knows who sent it."""
+    with visitor(config_at(tmp_path, GUARDED)) as me:
+        for fields in ({"name": "x" * 9000}, {f"f{n}": "x" * 8000 for n in range(40)}):
+            answer = me.post("/login", data=fields, headers={"Origin": HOME})
+            assert answer.status_code in {400, 413}
+        assert me.get("/login").status_code == 200
+
+
+async def test_many_passwords_at_once_are_no_more_than_many_one_by_one() -> None:
+    tries = Tries()
+    assert [tries.may("192.0.2.7") for _ in range(TRIES + 1)] == [True] * TRIES + [False]
+    assert tries.may("192.0.2.8")
+    tries.right("192.0.2.7")
+    assert tries.may("192.0.2.7"), "what was right does not count"
+    assert [tries.may(f"2001:db8::{n}") for n in range(TRIES + 1)][-1] is False, "a /64 is one place"
+    while tries.may(f"10.0.{tries._tried.total()}.1"):
+        pass
+    assert not tries.may("203.0.113.9"), "enough is enough"
+    tries._tried["192.0.2.7"] = 0
+    assert tries.may("192.0.2.7"), "but whoever was right before is let in"
+
+
+def test_a_mistake_of_ours_is_a_page_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = config_at(tmp_path)
+    with visitor(config) as me:
+        monkeypatch.setattr(me.app.state.site, "templates", None)  # type: ignore[attr-defined]
+        monkeypatch.setattr("trap.web.app.wrong", lambda *_, **__: PlainTextResponse("sorry", 500))
+        answer = me.get("/login")
+        assert (answer.status_code, answer.text) == (500, "sorry")
+        assert answer.headers["content-security-policy"] == PAGE_POLICY
+        assert answer.headers["cache-control"] == "no-store"

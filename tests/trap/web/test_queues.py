@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from trap.acts import NAME
 from webkit import HOME, Visitor, config_at, visitor
 
+from trap.acts import NAME
 from trap.claim import BAD
 from trap.config import Config, Stage
 from trap.envelope import Envelope, Rcpt
