@@ -35,16 +35,19 @@ PAGES = {
 }
 
 
-def violations(page: Page) -> list[object]:
-    """What axe-core finds on a page, light and dark, wide and narrow; and what is wider than the window."""
+def violations(page: Page) -> list[tuple[str, ...]]:
+    """What axe-core finds on a page, light and wide, dark and narrow; and what is wider than the window.
+
+    The other two were tried once; they have the same colours and the same layouts.
+    """
     page.evaluate(AXE_SCRIPT)
     found = []
-    for colours, size in (("light", WIDE), ("dark", WIDE), ("dark", NARROW), ("light", NARROW)):
+    for colours, size in (("light", WIDE), ("dark", NARROW)):
         page.emulate_media(color_scheme=colours)  # type: ignore[arg-type]
         page.set_viewport_size(size)  # type: ignore[arg-type]
-        found += [(colours, size["width"], *each) for each in page.evaluate(FIND) if each[0] in SERIOUS]
+        found += [(colours, *each) for each in page.evaluate(FIND) if each[0] in SERIOUS]
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-            found.append((colours, size["width"], "it is wider than the window"))
+            found.append((colours, "it is wider than the window"))
     return found
 
 
@@ -52,7 +55,7 @@ def test_that_something_would_be_found(context: BrowserContext, bench: Elsewhere
     bench.pages["/poor"] = {}, "<style>p{color:#ccc;width:2000px}</style><p>pale <img src=x:><input>"
     page = context.new_page()
     page.goto(f"{bench.address}/poor")
-    assert {each[2] for each in violations(page)} >= {"serious", "critical", "it is wider than the window"}  # type: ignore[index]
+    assert {each[1] for each in violations(page)} >= {"serious", "critical", "it is wider than the window"}
 
 
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
