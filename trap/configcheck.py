@@ -238,6 +238,9 @@ def _web(config: Config) -> Mistakes:
             f"{web.host!r} is more than this machine, and nobody has a password: set web.users"
             " (spamtrap web-password), or listen on 127.0.0.1",
         )
+    for key in ("names", "proxies"):
+        if getattr(web, key) and not web.users:
+            yield ("web", key), "others come in, but nobody has a password: set web.users too"
     for key, kind, program in (("users", PASSWORD, "web-password"), ("tokens", TOKEN, "web-token")):
         for name, text in getattr(web, key).items():
             if not kind.fullmatch(text):

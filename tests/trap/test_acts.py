@@ -1,6 +1,7 @@
 """What people did is written down, bounded, and fit for any reader."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,20 @@ def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_cannot_be_written_down_is_not_done(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         acts.record(tmp_path / "gone", "joe", "identities shown")
+
+
+def test_many_writers_lose_nothing_but_what_is_too_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acts, "FILE_BYTES", 20_000)
+    with ThreadPoolExecutor(8) as pool:
+        done = [pool.submit(acts.record, tmp_path, "joe", "requeued", job=n) for n in range(1000)]
+        assert not [each for each in done if each.exception()]
+    kept = [
+        json.loads(line)["job"]
+        for name in (acts.NAME, acts.NAME + ".1")
+        for line in (tmp_path / name).read_text().splitlines()
+    ]
+    assert (tmp_path / (acts.NAME + ".1")).stat().st_size > 20_000, "only a full one makes room"
+    assert len(kept) == len(set(kept))
+    assert set(range(999, 700, -1)) - set(kept) == set() or len(kept) > 250

@@ -47,24 +47,33 @@ _KEPT = frozenset(
 
 
 def identities(record: Record, config: Config) -> frozenset[str]:
-    """What would tell who the trap is: addresses, domains, hosts and IP addresses, in lower case."""
+    """What would tell who the trap is: addresses, domains, hosts and IP addresses, in lower case.
+
+    What header fields say of recipients is believed where we know the domain, or the client is a server
+    of ours: else a sender could have his own domain masked.
+    """
     envelope, headers = record.envelope, Headers(record.message)
     delivered = [said for name in _DELIVERED for said in headers.get_all(name)[:_MAX_FIELDS]]
     received = headers.get_all("received")[:_MAX_FIELDS]
     found = {address.lower() for address in envelope.rcpt_tos}
-    found.update(_said(_ADDRESS, delivered))
-    own = {registrable(address.rpartition("@")[2]) for address in found} - {""}
-    found.update(_said(_FOR, received))
-    found.update(host for host in _said(_BY, received) if registrable(host) in own)
-    if received and _is_relay(envelope.client_ip):
-        found.update(_said(_BY, received[:1]))
-    found.update((envelope.server_ip, config.hostname.lower()))
-    found.update(listener.host for listener in config.listen)
     for pattern in (*config.accept.domains, *config.accept.addresses):
         name = pattern.lower().lstrip(".")
         found.add(name.rpartition("@")[2] if _WILD.intersection(name) else name)
+    relayed = _is_relay(envelope.client_ip)
+    said = _said(_ADDRESS, delivered) | _said(_FOR, received)
+    own = {_registered(name) for name in (found | said if relayed else found)} - {""}
+    found.update(name for name in said | _said(_BY, received) if _registered(name) in own)
+    if received and relayed:
+        found.update(_said(_BY, received[:1]))
+    found.update((envelope.server_ip, config.hostname.lower()))
+    found.update(listener.host for listener in config.listen)
     names = (name for name in found if len(name) >= SHORTEST and not _WILD.intersection(name))
     return frozenset(name for name in names if not _says_nothing(name))
+
+
+def _registered(name: str) -> str:
+    """What somebody registered, of the domain of an address or host."""
+    return registrable(name.rpartition("@")[2])
 
 
 def _said(pattern: re.Pattern[str], fields: list[str]) -> frozenset[str]:

@@ -70,7 +70,7 @@ async def messages(request: Request, wants: AskMessages) -> Response:
     _note(request, wants.identities)
     shown = rows[: wants.limit]
     more = len(rows) > wants.limit
-    found = [_found(request, row, wants.identities) for row in shown]
+    found = await asyncio.to_thread(lambda: [_found(request, row, wants.identities) for row in shown])
     return answer(Page(found, shown[-1].id if more else None))
 
 

@@ -44,6 +44,7 @@ def build(config: Config) -> Starlette:
     Raises:
         OSError: the trap's secret can't be read or made.
     """
+    here = Site(config)
     secret = keys.key(config.paths.state, "web session").hex()
 
     @asynccontextmanager
@@ -62,7 +63,7 @@ def build(config: Config) -> Starlette:
                 same_site="strict",
                 https_only=bool(config.web.proxies),  # behind a proxy there is TLS
             ),
-            Middleware(Guard, web=config.web),
+            Middleware(Guard, web=config.web, ended=here.ended),
         ],
         exception_handlers={
             HTTPException: refused,
@@ -74,7 +75,7 @@ def build(config: Config) -> Starlette:
         },
         lifespan=lifespan,
     )
-    app.state.site = Site(config)
+    app.state.site = here
     return app
 
 

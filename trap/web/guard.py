@@ -9,6 +9,8 @@
 """
 
 import hmac
+import re
+from collections.abc import Container
 from ipaddress import ip_address
 from urllib.parse import quote
 
@@ -39,6 +41,7 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LOCAL = "local"
 """Who asks where nobody has to log in."""
@@ -50,11 +53,13 @@ class Guard:
     Args:
         app: what is guarded.
         web: the configuration's part.
+        ended: ids of sessions that were logged out.
     """
 
-    def __init__(self, app: ASGIApp, web: Web) -> None:
+    def __init__(self, app: ASGIApp, web: Web, ended: Container[str] = frozenset()) -> None:
         self._app = app
         self._web = web
+        self._ended = ended
         self._names = frozenset(name.lower() for name in web.names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,11 +84,15 @@ class Guard:
             return PlainTextResponse(
                 "This name is not one of ours. Add it to web.names in the configuration.\n", 421
             )
-        if scope["method"] not in _SAFE and not is_same_origin(headers, scope["scheme"]):
+        path: str = scope["path"]
+        if (
+            not is_same_origin(headers, scope["scheme"])
+            if scope["method"] not in _SAFE
+            else is_foreign(headers, path)
+        ):
             return PlainTextResponse("This request did not come from a page of ours.\n", 403)
         user = self.user(asked)
         scope["user"] = user
-        path: str = scope["path"]
         if user or path.startswith(PUBLIC):
             return None
         if path.startswith(FOR_PROGRAMS):
@@ -98,8 +107,10 @@ class Guard:
 
     def is_ours(self, host: str) -> bool:
         """Whether a Host header names us; see the top of the module."""
-        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-        name = name.lower().rstrip(".")
+        match = _HOST.fullmatch(host.lower())
+        if not match:
+            return False
+        name = match[1].rstrip(".")
         if name in self._names or name == "localhost" or name.endswith(".localhost"):
             return True
         try:
@@ -113,14 +124,27 @@ class Guard:
         if not self._web.users:
             return LOCAL
         scheme, _, token = asked.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and asked.url.path.startswith(FOR_PROGRAMS):
+        if scheme.lower() == "bearer" and asked.scope["path"].startswith(FOR_PROGRAMS):
             return passwords.owner(token.strip(), self._web.tokens)
+        if asked.session.get("id") in self._ended:
+            return None
         name = asked.session.get("user", "")
         known = self._web.users.get(name)
         # A new password ends the sessions that the old one began.
         if known and hmac.compare_digest(asked.session.get("as", ""), known[-16:]):
             return str(name)
         return None
+
+
+def is_foreign(headers: Headers, path: str) -> bool:
+    """Whether another site's page asks for something itself, rather than leading somebody to a page of ours.
+
+    Where nobody has to log in there is no cookie that it would lack. Programs send no such fields (Fetch
+    Metadata Request Headers, W3C).
+    """
+    if headers.get("sec-fetch-site", "none") in {"none", "same-origin"}:
+        return False
+    return headers.get("sec-fetch-mode") != "navigate" or path.startswith(FOR_PROGRAMS)
 
 
 def _bounded(receive: Receive) -> Receive:

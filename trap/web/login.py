@@ -1,6 +1,8 @@
-"""Logging in and out, and showing trap identities. All of it is remembered (trap/acts.py)."""
+"""Logging in and out, and showing trap identities, all of which is remembered (trap/acts.py)."""
 
 import asyncio
+import logging
+import secrets
 
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -9,9 +11,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from trap import acts
+from trap.envelope import printable
 from trap.web import passwords
 from trap.web.forms import action
-from trap.web.site import client, site
+from trap.web.site import client, site, user
+
+log = logging.getLogger("spamtrap.web")
 
 _UNKNOWN = "scrypt:15:" + "0" * 32 + ":" + "0" * 64
 """Compared with when there is no such user, so that the time of an answer does not tell."""
@@ -37,17 +42,22 @@ async def log_in(request: Request, form: FormData) -> Response:
     to = _local(str(form.get("next", "")))
     state = here.config.paths.state
     if not right or name not in here.config.web.users:
-        acts.record(state, name[:100], "wrong password", client=client(request))
+        # Not among the acts: strangers could rub those out.
+        log.warning("wrong password for %s from %s", printable(name[:100]), client(request))
         return here.render(request, "login.html", 401, next=to, wrong=True)
     tries.right(client(request))
     acts.record(state, name, "logged in", client=client(request))
     request.session.clear()  # a session that somebody else planted ends here
-    request.session.update(user=name, **{"as": known[-16:]})
+    request.session.update(user=name, id=secrets.token_hex(8), **{"as": known[-16:]})
     return RedirectResponse(to, 303)
 
 
 async def log_out(request: Request, form: FormData) -> Response:
-    """End the session."""
+    """End the session: its cookie is worth nothing any more."""
+    here = site(request)
+    if name := user(request):
+        acts.record(here.config.paths.state, name, "logged out", client=client(request))
+        here.end(str(request.session.get("id", "")))
     request.session.clear()
     return RedirectResponse("/login", 303)
 

@@ -105,7 +105,9 @@ def _source(record: Record, veil: Veil, line: str) -> Source:
     total = line_count(record.message)
     wanted = min(max(int(line) if _LINE.fullmatch(line) else 1, 1), max(total, 1))
     first = (wanted - 1) // RAW_LINES * RAW_LINES + 1
-    lines = veil.source(raw_lines(record.message, first, RAW_LINES))
+    # A line more on either side: what the end of a page cuts in two is masked as well.
+    some = veil.source(raw_lines(record.message, max(1, first - 1), RAW_LINES + 2))
+    lines = [each for each in some if first <= each[0] < first + RAW_LINES]
     return Source(lines, first, first + len(lines) - 1, max(1, first - RAW_LINES), total)
 
 

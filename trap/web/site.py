@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cache, cached_property
 from pathlib import Path
@@ -30,6 +31,7 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 _CSRF = Markup('<input type="hidden" name="{}" value="{}">')
 _REVEAL = "reveal_until"
+_ENDED = 10_000
 _LAST = 253402300799.0
 """The last second that can be written with four digits for the year."""
 REVEALED_FOR = 1800.0
@@ -49,6 +51,8 @@ class Site:
         self.for_programs = Reading(config.paths.archive, threads=2)  # people never wait behind programs
         self.tries = Tries()
         self.templates = _environment()
+        self.ended: OrderedDict[str, None] = OrderedDict()
+        """Sessions that were logged out, the last of them."""
 
     @cached_property
     def spool(self) -> Spool:
@@ -85,6 +89,12 @@ class Site:
             self.viewer.close()
         self.reading.close()
         self.for_programs.close()
+
+    def end(self, session: str) -> None:
+        """Remember that a session was logged out."""
+        self.ended[session] = None
+        if len(self.ended) > _ENDED:
+            self.ended.popitem(last=False)
 
     def revealed(self, request: Request) -> bool:
         """Whether trap identities (recipients, receiving hosts) are shown to who asks; first they are not."""

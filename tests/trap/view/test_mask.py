@@ -183,11 +183,21 @@ def test_a_title_is_read_as_a_url_is() -> None:
     assert f'title="hxxp://x[.]example/?u={MASK}&amp;q=&quot;"' in shown
 
 
+def test_a_sender_can_not_have_his_own_domain_masked() -> None:
+    head = b"Delivered-To: x@evil.example\r\nReceived: from a by b for <y@evil.example>; now\r\n\r\n"
+    direct = Record("1" * 24, b"", job(1, client_ip="203.0.113.5").envelope, {}, head)
+    assert mask_text("go to login.evil.example", identities(direct, Config())) == "go to login.evil.example"
+    relayed = Record("1" * 24, b"", job(1, client_ip="10.0.0.5").envelope, {}, head)
+    assert mask_text("for evil.example", identities(relayed, Config())) == f"for {MASK}"
+    ours = Record("1" * 24, b"", direct.envelope, {}, head.replace(b"evil.example", b"mx.trap.example"))
+    assert "y@mx.trap.example" in identities(ours, Config())
+
+
 def test_what_is_looked_for_is_not_the_senders_to_choose() -> None:
     """A hundred thousand names in header fields make no expression of a hundred thousand names."""
     flood = "".join(
         f"Delivered-To: {','.join(f'a@{n}-{at}.uk' for at in range(150))}\r\n" for n in range(600)
     )
-    record = Record("1" * 24, b"", job(1).envelope, {}, flood.encode() + b"\r\n")
+    record = Record("1" * 24, b"", job(1, client_ip="10.0.0.5").envelope, {}, flood.encode() + b"\r\n")
     assert len(identities(record, Config())) < 150
     assert "trap@trap.example" in identities(record, Config())

@@ -135,7 +135,7 @@ def test_logging_in_and_out(tmp_path: Path) -> None:
         assert me.act("/logout", "/login").status_code == 303
         assert me.get("/nothing").status_code == 303
     log = (tmp_path / "state/acts.log").read_text()
-    assert '"wrong password"' in log
+    assert '"logged out"' in log
     assert '"logged in"' in log
     assert PASSWORD not in log
 
@@ -156,6 +156,34 @@ def test_a_cookie_of_before_the_password_changed_is_worth_nothing(tmp_path: Path
     again = config_at(tmp_path, Web(users={"joe": passwords.hashed("another long one")}))
     with Visitor(build(again), base_url=HOME, cookies=cookies, follow_redirects=False) as me:
         assert me.get("/nothing").status_code == 303
+
+
+def test_a_cookie_of_before_the_logout_is_worth_nothing(tmp_path: Path) -> None:
+    with visitor(config_at(tmp_path, GUARDED)) as me:
+        me.act("/login", "/login", name="joe", password=PASSWORD)
+        cookies = dict(me.cookies)
+        me.act("/logout", "/login")
+        me.cookies.update(cookies)
+        assert me.get("/nothing").status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("path", "site", "mode", "status"),
+    [
+        ("/login", "cross-site", "navigate", 200),
+        ("/login", "same-site", "no-cors", 403),
+        ("/api/v1/status", "cross-site", "navigate", 403),
+        ("/api/v1/export?identities=true", "cross-site", "no-cors", 403),
+        ("/api/v1/openapi.json", "same-origin", "cors", 200),
+        ("/api/v1/openapi.json", "none", "navigate", 200),
+    ],
+)
+def test_other_sites_may_lead_here_and_no_more(
+    tmp_path: Path, path: str, site: str, mode: str, status: int
+) -> None:
+    with visitor(config_at(tmp_path)) as me:
+        headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
+        assert me.get(path, headers=headers).status_code == status
 
 
 def test_who_tries_too_often_waits(tmp_path: Path) -> None:
