@@ -105,7 +105,10 @@ class Main(Screen[None]):
         roll, title = self.query_one(Roll), self.query_one(Title)
         if remember and search.text != self._text:
             self._past.append(Search(self._text, roll.row.id if roll.row else None))
-        self._text = self.query_one(SearchLine).value = search.text
+        self._text = search.text
+        line = self.query_one(SearchLine)
+        if not line.has_focus:  # else somebody types the next one
+            line.value = search.text
         window = self.desk.window(query)
         title.begin()
         trouble = ""

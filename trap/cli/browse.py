@@ -23,7 +23,7 @@ def browse(app: App, words: tuple[str, ...]) -> None:
 
     For those who have nothing but ssh. ? shows the keys; QUERY is as in `archive search`.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         fail("browse needs a terminal; `spamtrap archive search` does without", os.EX_USAGE)
     user = os.environ.get("SUDO_USER") or _user()
     query = parsed(joined(words))
