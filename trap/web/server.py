@@ -1,6 +1,7 @@
 """Runs the web interface: one process, one event loop."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -21,6 +22,8 @@ _IDLE = 15
 """Seconds that an idle connection is kept."""
 _GRACE = 3
 """Seconds that streams and downloads have to end when we stop."""
+_YOUNG = 20_000
+"""Objects made before Python looks for cycles among them: a page's worth."""
 
 
 def run(config: Config) -> int:
@@ -63,6 +66,9 @@ def run(config: Config) -> int:
     for sock in sockets:
         log.info("web page at %s", address(sock))
     _ = app.state.site.viewer  # its children are to be ready when the first message is opened
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays; to look at it again and again held up every thirtieth page
+    gc.set_threshold(_YOUNG)
     server.run(sockets=sockets)
     return os.EX_OK if server.started else os.EX_UNAVAILABLE
 
