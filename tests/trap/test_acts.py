@@ -47,4 +47,3 @@ def test_many_writers_lose_nothing_but_what_is_too_old(
     ]
     assert (tmp_path / (acts.NAME + ".1")).stat().st_size > 20_000, "only a full one makes room"
     assert len(kept) == len(set(kept))
-    assert set(range(999, 700, -1)) - set(kept) == set() or len(kept) > 250
