@@ -52,10 +52,8 @@ def run(config: Config) -> int:
             forwarded_allow_ips=web.proxies,
         )
     )
-    for number in (
-        signal.SIGTERM,
-        signal.SIGINT,
-    ):  # uvicorn takes them over, and raises them again at its end
+    # For as long as uvicorn has not taken over, and when it raises them again at its end.
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     try:
         listener = Listener(host=web.host, port=web.port, name="web")
