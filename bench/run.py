@@ -37,6 +37,7 @@ BENCHES = {
     "end_to_end": "From port to archive",
     "search": "Pages of the archive",
     "search_live": "The archive, read and written at a time",
+    "size": "Bytes a message",
 }
 VARIANTS = {"held_100k": ("held", "--sessions", "100000")}
 """Benches that are another one with other arguments."""
@@ -52,7 +53,7 @@ PROGRAMS = {
     "taskset": "util-linux",
 }
 """And the packages of Debian that they come from."""
-SLOW = {*VARIANTS, *TELLING}
+SLOW = {*VARIANTS, *TELLING, "size"}
 """No part of a quick run."""
 PACKAGES = ("aiosmtpd", "uvloop", "msgspec", "msgpack", "watchdog", "zstandard", "tantivy")
 
