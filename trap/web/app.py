@@ -4,6 +4,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -32,6 +33,9 @@ _TITLES = {
     404: "Nothing is here",
     405: "This can't be done here",
     429: "Too many tries",
+}
+_WHAT = {
+    404: "The address is mistyped, or of something that is gone. The search finds all that was archived."
 }
 
 
@@ -116,8 +120,9 @@ async def refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code < 400:
         return Response(status_code=error.status_code, headers=error.headers)
-    what = error.detail if error.detail and " " in error.detail else ""
-    return wrong(request, error.status_code, _TITLES.get(error.status_code, "This did not work"), what)
+    status = error.status_code
+    said = error.detail if error.detail != HTTPStatus(status).phrase else _WHAT.get(status, "")
+    return wrong(request, status, _TITLES.get(status, "This did not work"), said)
 
 
 async def no_archive(request: Request, error: Exception) -> Response:
