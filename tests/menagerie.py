@@ -11,6 +11,7 @@ import zoo
 from webkit import config_at, fill, served
 
 from trap.config import Config
+from trap.envelope import Envelope, Rcpt
 from trap.queue import Spool
 
 CAMPAIGN = "20f7"
@@ -74,3 +75,17 @@ def in_queue(config: Config, queue: str, message: bytes) -> tuple[str, str]:
         spool.close()
         spool.log.close()
     return bad, ids[0]
+
+
+def drop(config: Config, queue: str, reason: str) -> None:
+    """Put a message into a queue, at whose end it is dropped for a reason."""
+    spool = Spool.open(config)
+    try:
+        job_id = spool.put(queue, Envelope(rcpts=[Rcpt(address="trap@mx.trap.example")]), b"\r\nyou\r\n")
+        with spool[queue].consumer() as consumer:
+            claim = consumer.take(f"{job_id}.0")
+            assert claim
+            claim.drop(reason)
+    finally:
+        spool.close()
+        spool.log.close()

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 import zoo
 from browserkit import SETTLED, Elsewhere, Witness, clicked
-from menagerie import CAMPAIGN, House
+from menagerie import CAMPAIGN, House, drop
 from playwright.sync_api import BrowserContext, Error, Page
 
 from trap.web.message import FRAME_POLICY
@@ -159,3 +159,14 @@ def test_a_file_is_saved_and_never_shown(house: House, page: Page) -> None:
         name = waited.value.suggested_filename
         assert re.fullmatch(r"[^/\\:*?\"<>|\x00-\x1f\u200b\u202e\u2066\u2028]{1,120}", name), name
         assert page.url == before
+
+
+def test_what_comes_live_does_nothing(house: House, witness: Witness, page: Page, outside: Elsewhere) -> None:
+    """The page "Now" puts news into itself: among them the reasons why mail was dropped."""
+    page.goto(house.address)
+    page.wait_for_selector(".live")
+    reason = "<img src=x: onerror=console.log(/ran-live/)>"
+    drop(house.config, house.queue, reason)
+    page.locator("#drops").get_by_text(reason).wait_for()
+    page.wait_for_timeout(SETTLED)
+    assert (witness.ran, witness.did, outside.asked) == ([], [], [])
