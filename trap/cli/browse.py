@@ -29,6 +29,8 @@ def browse(app: App, words: tuple[str, ...]) -> None:
     query = parsed(joined(words))
     with opened(app):  # so that the newest mail is indexed, or what is wrong said
         pass
+    for name in ("COLUMNS", "LINES"):  # exported once, they would be believed when the terminal has changed
+        os.environ.pop(name, None)
     # Textual takes a third of a second to import, which no other command has to wait for.
     importlib.import_module("trap.browse.app").Browser(app.config, query.text, user).run()
 

@@ -31,7 +31,9 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
 @pytest.mark.parametrize("terminal", ["TERM=screen-256color", "TERM=linux NO_COLOR=1"])
 def test_search_read_and_quit(tmux: Tmux, tmp_path: Path, terminal: str) -> None:
     fill(config_at(tmp_path), [job(number) for number in range(30)])
-    command = f"{terminal} {sys.executable} -m trap --dir {tmp_path} archive browse; echo ended with $?; cat"
+    # Sizes that a shell exported are not those of the terminal for long.
+    browse = f"COLUMNS=80 LINES=24 {terminal} {sys.executable} -m trap --dir {tmp_path} archive browse"
+    command = f"{browse}; echo ended with $?; cat"
     tmux("-f", os.devnull, "new-session", "-d", "-x", "80", "-y", "24", command)
 
     def see(text: str) -> None:
@@ -48,6 +50,8 @@ def test_search_read_and_quit(tmux: Tmux, tmp_path: Path, terminal: str) -> None
     see("1 message")
     tmux("send-keys", "Enter")
     see("Dear friend, you won 7 Euro.")
+    tmux("resize-window", "-x", "130", "-y", "20")
+    see("offer number 7")
     tmux("send-keys", "q")
     see("ended with 0")
     assert "Dear friend" not in tmux("capture-pane", "-p")  # the terminal is as it was
