@@ -67,7 +67,7 @@ def histogram(index: Index, query: Query, buckets: int, budget: float, *, even: 
     counted_since, step = until, _FIRST_STEP
     with suppress(TooSlow):
         while left and (begun := time.monotonic()) < end:
-            table, low, high = left.pop(0)
+            table, low, high = left[0]
             first = max(low, high + 1 - step) if table else low
             inner, values = _hits(wanted, (table, first, high), wide)
             with index.question(end - begun + _QUICK):
@@ -79,8 +79,7 @@ def histogram(index: Index, query: Query, buckets: int, budget: float, *, even: 
                 counted_since = min(counted_since, _time_of(index, first))
             for bucket, count in found:
                 counts[bucket] += count
-            if first > low:
-                left.insert(0, (table, low, first - 1))
+            left[:1] = [(table, low, first - 1)] if first > low else []
             if time.monotonic() - begun < _QUICK:
                 step *= 2
     return Histogram(

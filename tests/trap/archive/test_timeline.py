@@ -1,12 +1,14 @@
 """timeline: how much was found when, as far as there was time to count."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from archived import DAY, NOVEMBER, job, mail
 
 from trap.archive import shelves, timeline
+from trap.archive.index import TooSlow
 from trap.archive.indexer import catch_up
 from trap.archive.library import Library
 from trap.archive.query import parse
@@ -98,3 +100,20 @@ def test_an_empty_archive(directory: Path) -> None:
         assert (empty.counts, empty.complete, empty.width > 0) == ([0] * 4, True, True)
         assert library.facets(parse("")).counted == 0
         assert library.campaigns() == []
+
+
+def test_what_was_begun_and_not_counted_is_not_called_counted(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def interrupted(seconds: float | None = None) -> Iterator[None]:
+        raise TooSlow("interrupted")
+        yield
+
+    expected = library.histogram(parse("prize"), buckets=5, budget=60)
+    assert expected.complete
+    reading = library.index.question
+    calls = iter([reading, interrupted])
+    monkeypatch.setattr(library.index, "question", lambda seconds=None: next(calls, interrupted)(seconds))
+    cut_short = timeline.histogram(library.index, parse("prize"), 5, 60)
+    assert not cut_short.complete
