@@ -13,13 +13,17 @@ A test compares what comes out with the email package's own answer for every mes
 
 import re
 from collections.abc import Iterable, Iterator
-from email import message_from_bytes
 from email.message import Message
+
+from trap.archive import feed
+from trap.archive.feed import Room
 
 MAX_HEADER = 1 << 18
 """Bytes; a message with a longer header is left to the email package."""
 MAX_PARTS = 200
 MAX_DEPTH = 8
+MAX_PART_HEADERS = 4 * feed.MAX_MIME_FIELD
+"""Bytes of the headers of all parts together."""
 
 Field = tuple[bytes, bytes]
 """Name and value of a header field, the value as it stands but for space before it."""
@@ -37,33 +41,43 @@ class _Doubtful(Exception):
     """The boundaries are not where they should be."""
 
 
+class _Left:
+    """Bytes of parts' headers that may still be read."""
+
+    def __init__(self) -> None:
+        self.headers = MAX_PART_HEADERS
+
+
 def parse(message: bytes) -> Message:
-    """What `email.message_from_bytes` makes of it, but for preambles and epilogues."""
+    """What `email.message_from_bytes` makes of it, but for preambles and epilogues, and within limits."""
     header = HEADER.match(message, 0, MAX_HEADER)
     if not header:
-        return message_from_bytes(message)
-    return assemble(FIELD.findall(message, 0, header.end()), message, header.end())
+        return feed.parse(message, Room())
+    return assemble(FIELD.findall(message, 0, header.end()), message, header.end(), Room())
 
 
-def assemble(fields: Iterable[Field], message: bytes, body: int) -> Message:
+def assemble(fields: Iterable[Field], message: bytes, body: int, room: Room) -> Message:
     """Parse a message whose header is read already.
 
     Args:
         fields: of its header, or some of them.
         message: as a whole.
         body: where the empty line is that ends its header.
+        room: what the email package may need, should it be asked.
     """
     fields = list(fields)
     try:
         if message.count(b"\r") != message.count(b"\r\n"):
             raise _Doubtful  # the email package ends lines there too
-        return _entity(fields, message, body, len(message), ())
+        return _entity(fields, message, body, len(message), (), _Left())
     except _Doubtful:
         header = b"".join(b"%s: %s\r\n" % field for field in fields)
-        return message_from_bytes(header + message[body:])
+        return feed.parse(header + message[body:], room, len(header))
 
 
-def _entity(fields: list[Field], raw: bytes, body: int, stop: int, outer: tuple[bytes, ...]) -> Message:
+def _entity(
+    fields: list[Field], raw: bytes, body: int, stop: int, outer: tuple[bytes, ...], left: _Left
+) -> Message:
     """A message or part: its fields, and its body, which begins with the empty line, up to `stop`."""
     made: Message = Message()
     for name, value in fields:
@@ -87,12 +101,14 @@ def _entity(fields: list[Field], raw: bytes, body: int, stop: int, outer: tuple[
     ):
         raise _Doubtful
     for start, end in _between(raw, body, stop, b"--" + boundary):
-        header = HEADER.match(raw, start, min(end, start + MAX_HEADER))
+        header = HEADER.match(raw, start, min(end, start + feed.MAX_MIME_FIELD))
         if not header:
             raise _Doubtful
-        made.attach(
-            _entity(FIELD.findall(raw, start, header.end()), raw, header.end(), end, (*outer, boundary))
-        )
+        left.headers -= header.end() - start
+        if left.headers < 0:
+            raise _Doubtful
+        inner = FIELD.findall(raw, start, header.end())
+        made.attach(_entity(inner, raw, header.end(), end, (*outer, boundary), left))
     return made
 
 

@@ -20,6 +20,7 @@ from email.header import decode_header
 from functools import lru_cache
 from typing import NamedTuple
 
+from trap.archive.feed import MAX_FIELD
 from trap.archive.mime import Field
 
 # Possessive quantifiers, but only of single characters, as in trap/archive/mime.py.
@@ -97,7 +98,7 @@ def _people(value: bytes) -> list[tuple[str, str]] | None:
     """Everybody in an address field, or None when it is not plain."""
     if not value.strip():
         return []
-    if not _PEOPLE.fullmatch(value):
+    if len(value) > MAX_FIELD or not _PEOPLE.fullmatch(value):
         return None
     people = []
     for person in _ONE.finditer(value):

@@ -7,12 +7,12 @@ import time
 from email.message import EmailMessage
 from pathlib import Path
 
-import mailparser
 import pytest
 from archived import job, mail, mixed_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trap.archive import feed
 from trap.archive import fields as fields_module
 from trap.archive.fields import MAX_TEXT, Attachment, Fields, extract, indexed, unparsed
 from trap.archive.record import Record
@@ -81,10 +81,10 @@ def test_broken_base64_is_hashed_as_far_as_it_goes() -> None:
 
 @pytest.mark.parametrize("trouble", [ValueError("x\ny"), RecursionError(), MemoryError(), UnicodeError()])
 def test_a_parser_that_raises_is_a_defect(monkeypatch: pytest.MonkeyPatch, trouble: Exception) -> None:
-    def broken(_: bytes) -> None:
+    def broken(*_: object) -> None:
         raise trouble
 
-    monkeypatch.setattr(mailparser, "parse_from_bytes", broken)
+    monkeypatch.setattr(feed, "parse", broken)
     fields = parsed(b"Subject: =?utf-8?q?caf=C3=A9?=\r\n\r\nx")
     assert fields.subject == "café"
     assert fields.defects[0].startswith(f"parser: {type(trouble).__name__}")
@@ -93,7 +93,7 @@ def test_a_parser_that_raises_is_a_defect(monkeypatch: pytest.MonkeyPatch, troub
 def test_a_parser_that_never_ends_is_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when it swallows every exception it is interrupted with."""
 
-    def endless(_: bytes) -> None:
+    def endless(*_: object) -> None:
         while True:
             try:
                 while True:
@@ -101,7 +101,7 @@ def test_a_parser_that_never_ends_is_a_defect(monkeypatch: pytest.MonkeyPatch) -
             except Exception:
                 continue
 
-    monkeypatch.setattr(mailparser, "parse_from_bytes", endless)
+    monkeypatch.setattr(feed, "parse", endless)
     monkeypatch.setattr(fields_module, "MAX_SECONDS", 0.05)
     before = signal.getsignal(signal.SIGVTALRM)
     fields = parsed(b"Subject: tar pit\r\n\r\nx")

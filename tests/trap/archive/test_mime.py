@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trap.archive import feed
+from trap.archive.feed import Room
 from trap.archive.mime import parse
 
 
@@ -72,7 +74,10 @@ def test_any_message(message: bytes) -> None:
 
 def test_the_corpus(corpus: Path) -> None:
     for path in sorted(corpus.glob("*/*.eml"))[::7]:
-        same(path.read_bytes())
+        message = path.read_bytes()
+        feed.parse(message, room := Room())
+        if not room.defects:
+            same(message)
 
 
 def test_time_is_linear() -> None:
