@@ -179,34 +179,54 @@ def coming_and_going(axes: Any, result: Result | None) -> None:
 
 def search(pyplot: Any, found: dict[str, Result]) -> Any:
     """What a page takes, by the size of the archive."""
-    tables = [table for table in found["search"]["tables"] if table["columns"][0] == "page"]
+    tables = [table for table in found["search"]["tables"] if table["columns"][2:3] == ["p50"]]
     lines: dict[str, dict[str, list[tuple[int, float, float]]]] = {}
     for table in tables:
         size = int(table["title"].split(" ")[0].replace(",", ""))
         for page, whose, p50, _, p99, _ in table["rows"]:
             lines.setdefault(page, {}).setdefault(whose, []).append((size, p50, p99))
-    across = 4
+    across, sizes = 3, sorted({size for subjects in lines.values() for size, *_ in subjects[kit.OURS]})
     figure, grid = pyplot.subplots(
-        -(-len(lines) // across), across, figsize=(9.5, 6), sharex=True, sharey=True, layout="constrained"
+        -(-len(lines) // across), across, figsize=(9.5, 6.5), sharex=True, sharey=True, layout="constrained"
     )
     for axes, (page, subjects) in zip(grid.flat, lines.items(), strict=False):
         for whose, points in subjects.items():
-            sizes, middle, worst = zip(*points, strict=True)
-            axes.loglog(sizes, worst, MARKS.get(whose, "-"), color=colour(whose), label=whose, markersize=4)
-            axes.fill_between(sizes, middle, worst, color=colour(whose), alpha=0.12, linewidth=0)
+            at, middle, worst = zip(*points, strict=True)
+            mark, shade = MARKS[whose]
+            axes.loglog(at, worst, mark, color=shade, label=whose, markersize=4)
+            axes.fill_between(at, middle, worst, color=shade, alpha=0.12, linewidth=0)
         axes.axhline(100, color=LIMIT, linewidth=0.8)
         axes.set_title(page, loc="left")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.set_yticks([0.1, 1, 10, 100, 1000], ["0.1", "1", "10", "100", "1,000"])
+        axes.minorticks_off()
     for axes in grid.flat[len(lines) :]:
         axes.set_axis_off()
+    handles = {
+        label: handle
+        for axes in grid.flat
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(
-        *grid.flat[0].get_legend_handles_labels(), loc="lower right", frameon=False, labelcolor=WORDS
+        handles.values(),
+        handles,
+        loc="outside lower center",
+        ncols=len(handles),
+        frameon=False,
+        labelcolor=WORDS,
     )
-    figure.supxlabel("messages in the archive", fontsize=9)
     figure.supylabel("ms, from p50 to p99", fontsize=9)
+    figure.suptitle("A page, by the messages in the archive", color=WORDS)
     return figure
 
 
-MARKS = {kit.OURS: "o-", "FTS5, naive": "s--", "tantivy": "^:", "notmuch": "D-."}
+MARKS = {
+    kit.OURS: ("o-", OURS),
+    "over HTTP": ("o:", OURS),
+    "FTS5, naive": ("s-", OTHERS),
+    "tantivy": ("^--", OTHERS),
+    "notmuch": ("D:", OTHERS),
+}
 PLOTS: dict[str, Callable[[Any, dict[str, Result]], Any]] = {
     "sink": sink,
     "held": held,
