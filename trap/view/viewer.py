@@ -9,90 +9,67 @@ holds up anything for longer than the deadline, and what it does to its parser i
 """
 
 import asyncio
-import queue
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 
-from trap import spawn
 from trap.archive.record import Record
 from trap.envelope import printable
 from trap.view import wire
+from trap.view.lane import Lane, Unviewable
 from trap.view.view import SECTIONS, DiffLine, Part, View
+
+__all__ = ["Unviewable", "Viewer"]
 
 DOWNLOAD_SECONDS = 15.0
 """Longest time for a part or a zip, which may be as large as a message."""
 _MAX_SPENT = 0.7
 """Share of the time for a message that may be spent before it is read."""
-MAX_WAITING = 100
-"""Requests that wait for a child; more are answered with nothing but what is missing."""
+_GRACE = 0.2
+"""Seconds beyond its deadline that an answer is waited for: a child is killed and replaced then."""
+_TOO_LONG = "it took too long"
 
 T = TypeVar("T")
 
 
-class Unviewable(Exception):
-    """There is no answer, and this is why: too slow, too large, or too much else is being read."""
+class _Asked:
+    """A view that is wanted, and what a child has said so far."""
 
+    def __init__(self, lane: Lane, record: Record, images: bool, seconds: float) -> None:
+        self.lane = lane
+        self.seconds = seconds
+        self._message = record.message
+        self._request = wire.Request("view", [_source(record)], images=images, seconds=seconds)
+        self._deadline = time.monotonic() + seconds
+        self._found: dict[str, msgspec.Raw] = {}
 
-class _Child:
-    """One child process, and the socket it hears us by."""
+    def read(self) -> None:
+        """Have it read, by now or not at all."""
+        self.lane.ask(self._request, [self._message], self._deadline, self._take)
 
-    def __init__(self, memory: int) -> None:
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            fd = theirs.fileno()
-            self._process = subprocess.Popen(
-                spawn.command("trap.view.child", str(fd), str(memory)),
-                cwd="/",
-                env=spawn.environment({}),
-                pass_fds=[fd],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+    def _take(self, answer: wire.Answer) -> None:
+        if not answer.error:
+            self._found[answer.section] = answer.found
 
-    def ask(
-        self, request: wire.Request, messages: list[bytes], deadline: float, take: Callable[[Any], None]
-    ) -> None:
-        """Have `take` called with each section of the answer.
-
-        Raises:
-            OSError: it is too late, or the child is dead (TimeoutError and Cut are such).
-            msgspec.MsgspecError: it says what makes no sense.
-        """
-        wire.send(self._socket, msgspec.msgpack.encode(request), deadline)
-        for message in messages:
-            wire.send(self._socket, message, deadline)
-        while True:
-            answer = msgspec.msgpack.decode(wire.receive(self._socket, deadline), type=wire.Answer)
-            if answer.section == "done":
-                return
-            take(answer)
-
-    def kill(self) -> None:
-        """End it at once."""
-        self._process.kill()
-        self.close()
-
-    def close(self) -> None:
-        """Let it end: it does when nobody can speak to it any more."""
-        self._socket.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(2)
-            return
-        self._process.kill()
-        self._process.wait()
+    def view(self, *defects: str) -> View:
+        """What there is of it; more may come in the meantime, but not into this."""
+        found = dict(self._found)
+        made: dict[str, Any] = {"defects": list(defects)}
+        for section in found.values():
+            made.update(msgspec.msgpack.decode(section))
+        made["missing"] = [section for section in SECTIONS if section not in found]
+        return msgspec.convert(made, View)
 
 
 class Viewer:
     """A few children that read messages. Usable from any thread and any event loop.
+
+    What may take long, downloads, is for one more child, which begins when it is first needed: nobody who
+    looks at a message waits for somebody who downloads one.
 
     Args:
         processes: children, and so messages that are read at the same time.
@@ -103,31 +80,38 @@ class Viewer:
     def __init__(self, processes: int = 2, seconds: float = 1.5, memory: int = 1 << 30) -> None:
         self._seconds = seconds
         self._memory = memory
-        self._threads = ThreadPoolExecutor(processes, "view")
-        self._idle: queue.Queue[_Child] = queue.Queue()  # one that just began comes last
-        self._waiting = threading.BoundedSemaphore(MAX_WAITING + processes)
-        for _ in range(processes):
-            self._idle.put(_Child(memory))
+        self._first = Lane(processes, memory)
+        self._second: Lane | None = None
+        self._lock = threading.Lock()
+
+    def _aside(self) -> Lane:
+        with self._lock:
+            self._second = self._second or Lane(1, self._memory)
+            return self._second
 
     def close(self) -> None:
         """End all children, once they are done with what they are at."""
-        self._threads.shutdown(cancel_futures=True)
-        with suppress(queue.Empty):
-            while True:
-                self._idle.get_nowait().close()
+        for lane in filter(None, (self._first, self._second)):
+            lane.close()
 
-    async def view(self, record: Record, images: bool = False, spent: float = 0.0) -> View:
+    async def view(
+        self, record: Record, images: bool = False, spent: float = 0.0, aside: bool = False
+    ) -> View:
         """All there is to see of a message; `View.missing` names what could not be had in time.
 
         Args:
             record: from the archive.
             images: whether the HTML has the pictures that came with the message.
             spent: seconds that its reader waited before, and will not wait here; a part is left in any case.
+            aside: whether it is read where downloads are, as nobody waits for it.
         """
+        seconds = self._seconds - min(spent, _MAX_SPENT * self._seconds)
+        asked = _Asked(self._aside() if aside else self._first, record, images, seconds)
         try:
-            return await self._soon(self._view, record, images, spent)
+            await _soon(asked.lane, asked.read, seconds)
         except Unviewable as error:
-            return View(missing=list(SECTIONS), defects=[str(error)])
+            return asked.view(str(error))
+        return asked.view()
 
     async def part(self, record: Record, number: int) -> Part:
         """One part, decoded.
@@ -136,7 +120,8 @@ class Viewer:
             LookupError: it has no such part.
             Unviewable: it can't be had.
         """
-        return await self._soon(self._part, record, number)
+        lane = self._aside()
+        return await _soon(lane, self._part(lane, record, number), DOWNLOAD_SECONDS)
 
     async def packed(self, record: Record, number: int | None = None) -> bytes:
         """A zip with the password "infected" of one part, or of the whole message.
@@ -145,7 +130,8 @@ class Viewer:
             LookupError: it has no such part.
             Unviewable: it can't be had.
         """
-        return await self._soon(self._packed, record, number)
+        lane = self._aside()
+        return await _soon(lane, self._packed(lane, record, number), DOWNLOAD_SECONDS)
 
     async def difference(self, left: Record, right: Record) -> list[DiffLine]:
         """Two messages side by side: headers, then text.
@@ -153,84 +139,78 @@ class Viewer:
         Raises:
             Unviewable: it can't be had.
         """
-        return await self._soon(self._difference, left, right)
+        return await _soon(self._first, self._difference(left, right), self._seconds)
 
     def view_now(self, record: Record, images: bool = False) -> View:
         """As `view`, for those who can wait."""
-        return self._threads.submit(self._view, record, images, 0.0, time.monotonic()).result()
+        asked = _Asked(self._first, record, images, self._seconds)
+        try:
+            _now(asked.lane, asked.read, asked.seconds)
+        except Unviewable as error:
+            return asked.view(str(error))
+        return asked.view()
 
     def part_now(self, record: Record, number: int) -> Part:
         """As `part`, for those who can wait."""
-        return self._threads.submit(self._part, record, number, time.monotonic()).result()
+        lane = self._aside()
+        return _now(lane, self._part(lane, record, number), DOWNLOAD_SECONDS)
 
     def packed_now(self, record: Record, number: int | None = None) -> bytes:
         """As `packed`, for those who can wait."""
-        return self._threads.submit(self._packed, record, number, time.monotonic()).result()
+        lane = self._aside()
+        return _now(lane, self._packed(lane, record, number), DOWNLOAD_SECONDS)
 
     def difference_now(self, left: Record, right: Record) -> list[DiffLine]:
         """As `difference`, for those who can wait."""
-        return self._threads.submit(self._difference, left, right, time.monotonic()).result()
+        return _now(self._first, self._difference(left, right), self._seconds)
 
-    async def _soon(self, work: Callable[..., T], *arguments: Any) -> T:
-        if not self._waiting.acquire(blocking=False):
-            raise Unviewable("too many messages are being read at the same time")
-        future = self._threads.submit(work, *arguments, time.monotonic())
-        future.add_done_callback(lambda _: self._waiting.release())
-        return await asyncio.wrap_future(future)
+    def _part(self, lane: Lane, record: Record, number: int) -> Callable[[], Part]:
+        request = wire.Request("part", [_source(record)], number=number, seconds=DOWNLOAD_SECONDS)
+        return partial(_one, lane, request, [record.message], _deadline(request), Part)
 
-    def _view(self, record: Record, images: bool, spent: float, asked: float) -> View:
-        seconds = self._seconds - min(spent, _MAX_SPENT * self._seconds)
-        found: dict[str, Any] = {}
-        missing = set(SECTIONS)
+    def _packed(self, lane: Lane, record: Record, number: int | None) -> Callable[[], bytes]:
+        request = wire.Request("packed", [_source(record)], number=number, seconds=DOWNLOAD_SECONDS)
+        return partial(_one, lane, request, [record.message], _deadline(request), bytes)
 
-        def take(answer: wire.Answer) -> None:
-            if not answer.error:
-                found.update(msgspec.msgpack.decode(answer.found))
-                missing.discard(answer.section)
-
-        request = wire.Request("view", [_source(record)], images=images, seconds=seconds)
-        self._ask(request, [record.message], asked + seconds, take)
-        found["missing"] = [section for section in SECTIONS if section in missing]
-        return msgspec.convert(found, View)
-
-    def _part(self, record: Record, number: int, asked: float) -> Part:
-        request = wire.Request("part", [_source(record)], number=number)
-        return self._one(request, [record.message], asked, Part)
-
-    def _packed(self, record: Record, number: int | None, asked: float) -> bytes:
-        request = wire.Request("packed", [_source(record)], number=number)
-        return self._one(request, [record.message], asked, bytes)
-
-    def _difference(self, left: Record, right: Record, asked: float) -> list[DiffLine]:
+    def _difference(self, left: Record, right: Record) -> Callable[[], list[DiffLine]]:
         request = wire.Request("difference", [_source(left), _source(right)], seconds=self._seconds)
-        return self._one(request, [left.message, right.message], asked, list[DiffLine])
+        messages = [left.message, right.message]
+        return partial(_one, self._first, request, messages, _deadline(request), list[DiffLine])
 
-    def _one(self, request: wire.Request, messages: list[bytes], asked: float, kind: type[T]) -> T:
-        """An answer of one section."""
-        if request.what != "difference":
-            request.seconds = DOWNLOAD_SECONDS
-        answers: list[wire.Answer] = []
-        self._ask(request, messages, asked + request.seconds, answers.append)
-        if not answers:
-            raise Unviewable("it took too long")
-        if answers[0].error == wire.NO_PART:
-            raise LookupError(f"no part {request.number}")
-        if answers[0].error:
-            raise Unviewable(answers[0].error)
-        return msgspec.msgpack.decode(answers[0].found, type=kind)
 
-    def _ask(
-        self, request: wire.Request, messages: list[bytes], deadline: float, take: Callable[[Any], None]
-    ) -> None:
-        """Ask some child; it is replaced if it can't answer."""
-        child = self._idle.get()  # there are as many as threads
-        try:
-            child.ask(request, messages, deadline, take)
-        except (OSError, msgspec.MsgspecError):
-            child.kill()
-            child = _Child(self._memory)
-        finally:
-            self._idle.put(child)
+async def _soon(lane: Lane, work: Callable[[], T], seconds: float) -> T:
+    """What a child answers; what is not even begun when its time is over is never done."""
+    future = asyncio.wrap_future(lane.submit(work))
+    try:
+        return await asyncio.wait_for(future, seconds + _GRACE)
+    except TimeoutError:
+        raise Unviewable(_TOO_LONG) from None
+
+
+def _now(lane: Lane, work: Callable[[], T], seconds: float) -> T:
+    future = lane.submit(work)
+    try:
+        return future.result(seconds + _GRACE)
+    except TimeoutError:
+        future.cancel()
+        raise Unviewable(_TOO_LONG) from None
+
+
+def _deadline(request: wire.Request) -> float:
+    return time.monotonic() + request.seconds
+
+
+def _one(lane: Lane, request: wire.Request, messages: list[bytes], deadline: float, kind: type[T]) -> T:
+    """An answer of one section."""
+    answers: list[wire.Answer] = []
+    lane.ask(request, messages, deadline, answers.append)
+    if not answers:
+        raise Unviewable(_TOO_LONG)
+    if answers[0].error == wire.NO_PART:
+        raise LookupError(f"no part {request.number}")
+    if answers[0].error:
+        raise Unviewable(answers[0].error)
+    return msgspec.msgpack.decode(answers[0].found, type=kind)
 
 
 def _source(record: Record) -> wire.Source:

@@ -23,7 +23,7 @@ from support import eventually
 from trap.archive.record import Record
 from trap.envelope import Envelope, Rcpt
 from trap.job import new_id
-from trap.view import viewer as viewers
+from trap.view import lane
 from trap.view.view import SECTIONS
 from trap.view.viewer import Unviewable, Viewer
 
@@ -152,7 +152,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Viewer]:
     def start(command: list[str], **how: object) -> object:
         return popen([sys.executable, "-c", HANGING, *command[-2:]], **how)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(viewers.subprocess, "Popen", start)
+    monkeypatch.setattr(lane.subprocess, "Popen", start)
     with closing(Viewer(processes=1, seconds=1.0)) as made:
         made.view_now(record(b"warm: up\r\n\r\n"))
         yield made
@@ -176,7 +176,7 @@ async def test_its_child_is_replaced_and_those_in_the_queue_are_answered_too(han
 
 
 async def test_too_many_at_once_are_told_so(hanging: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
-    many = viewers.MAX_WAITING + 5
+    many = lane.MAX_WAITING + 5
     views = await asyncio.gather(*(hanging.view(record(b"Subject: hang\r\n\r\n")) for _ in range(many)))
     assert "too many messages are being read at the same time" in views[-1].defects
     with pytest.raises(Unviewable):
@@ -193,8 +193,60 @@ def children() -> set[int]:
 def test_a_child_that_dies_is_replaced(viewer: Viewer) -> None:
     for pid in children():
         os.kill(pid, signal.SIGKILL)
-    assert viewer.view_now(record(TEXT)).missing == list(SECTIONS)
     eventually(lambda: not viewer.view_now(record(TEXT)).missing)
+    assert viewer.part_now(record(TEXT), 0).data
+
+
+async def test_who_comes_too_late_costs_no_child(hanging: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty messages that hang, and one among them that does not: all are answered, then all is well."""
+    mails = [record(b"Subject: hang\r\n\r\n") for _ in range(40)]
+    plain = record(b"Subject: fine\r\n\r\n")
+    begun: list[None] = []
+    start = lane.Child.__init__
+    monkeypatch.setattr(lane.Child, "__init__", lambda *what: begun.append(start(*what)))
+    began = time.monotonic()
+    views = await asyncio.gather(*map(hanging.view, [*mails, plain]))
+    assert time.monotonic() - began < ANSWER
+    assert views[0].headers and views[0].missing
+    assert views[-1].missing == list(SECTIONS)
+    assert len(begun) <= 2
+    eventually(lambda: not hanging.view_now(plain).missing)
+
+
+async def test_whose_child_is_stuck_waits_no_longer_than_its_time(
+    hanging: Viewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes to end a child and start another one."""
+    start = lane.Child.__init__
+
+    def slowly(child: lane.Child, memory: int) -> None:
+        time.sleep(3)
+        start(child, memory)
+
+    monkeypatch.setattr(lane.Child, "__init__", slowly)
+    began = time.monotonic()
+    view = await hanging.view(record(b"Subject: hang\r\n\r\n"))
+    assert time.monotonic() - began < ANSWER
+    assert view.headers[0].value == "hang"
+    assert view.missing == ["text", "html", "urls", "hashes"]
+
+
+async def test_a_download_holds_up_no_reader(viewer: Viewer) -> None:
+    head = b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    big = record(head + (b"QUFB" * 19 + b"\r\n") * 500_000)
+    downloads = [asyncio.ensure_future(viewer.packed(big)) for _ in range(4)]
+    for _ in range(5):
+        assert not (await viewer.view(record(TEXT))).missing
+    assert not all(download.done() for download in downloads)
+    for download in downloads:
+        download.cancel()
+
+
+async def test_what_nobody_waits_for_is_read_where_downloads_are(hanging: Viewer) -> None:
+    stuck = asyncio.ensure_future(hanging.view(record(b"Subject: hang\r\n\r\n"), aside=True))
+    await asyncio.sleep(0.1)
+    assert not (await hanging.view(record(b"Subject: fine\r\n\r\n"))).missing
+    assert "text" in (await stuck).missing
 
 
 def test_children_end_with_the_viewer() -> None:
@@ -259,7 +311,7 @@ def test_a_child_runs_our_code_and_can_open_nothing(tmp_path: Path, monkeypatch:
         assert viewer.view_now(
             record(b"Subject: x\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\n\xf0\xf2")
         ).text
-        child = viewer._idle.queue[0]._process.pid
+        child = viewer._first._idle.queue[0]._process.pid
         limits = Path(f"/proc/{child}/limits").read_text()
         assert re.search(r"Max open files +4 +4 ", limits)
         assert "NoNewPrivs:\t1" in Path(f"/proc/{child}/status").read_text()
