@@ -105,6 +105,10 @@ class Ours:
             library.histogram(query)
         return found
 
+    def cpu(self) -> float:
+        """CPU seconds so far: ours, it is a library."""
+        return time.process_time()
+
     def size(self) -> int:
         """Bytes of the index."""
         return index_files(self.directory)[-1].stat().st_size
@@ -178,6 +182,10 @@ class OverHttp:
         if answer.status != 200:
             raise OSError(f"{answer.status} for {path}")
         return body
+
+    def cpu(self) -> float:
+        """CPU seconds so far of the server."""
+        return kit.cpu_seconds(self._server.pid)
 
     def size(self) -> int:
         """Nothing of its own."""
