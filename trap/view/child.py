@@ -67,6 +67,7 @@ def main() -> None:
     _limit(memory)
     encode = msgspec.msgpack.Encoder().encode
     with socket.socket(fileno=_SOCKET) as viewer, suppress(OSError):
+        viewer.sendall(wire.READY)
         while True:
             request = msgspec.msgpack.decode(wire.receive(viewer), type=wire.Request)
             messages = [bytes(wire.receive(viewer)) for _ in request.sources]

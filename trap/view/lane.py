@@ -31,6 +31,7 @@ class Child:
     """One child process, and the socket it hears us by."""
 
     def __init__(self, memory: int) -> None:
+        self._ready = False
         self._socket, theirs = socket.socketpair()
         with theirs:
             fd = theirs.fileno()
@@ -61,6 +62,22 @@ class Child:
             if answer.section == "done":
                 return
             take(answer)
+
+    def is_ready(self, deadline: float) -> bool:
+        """Wait until it has begun; that is no work of ours, so it is not killed for taking long.
+
+        Raises:
+            OSError: it is dead.
+        """
+        if not self._ready:
+            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+            try:
+                self._ready = self._socket.recv(1) == wire.READY
+            except TimeoutError:
+                return False
+            if not self._ready:
+                raise wire.Cut("it ended before it began")
+        return True
 
     def is_dead(self) -> bool:
         """Whether it ended while nothing was asked, as when the system was out of memory."""
@@ -134,7 +151,8 @@ class Lane:
             if child.is_dead():
                 child.close()
                 child = Child(self._memory)
-            child.ask(request, messages, deadline, take)
+            if child.is_ready(deadline - _LEAST):
+                child.ask(request, messages, deadline, take)
         except (OSError, msgspec.MsgspecError):
             child.kill()
             child = Child(self._memory)

@@ -8,6 +8,8 @@ import msgspec
 MAX_FRAME = 256 << 20
 """Bytes; whoever sends more is not one of us."""
 NO_PART = "no such part"
+READY = b"+"
+"""What a child says first, once it has loaded all it needs."""
 _LENGTH = 4
 
 

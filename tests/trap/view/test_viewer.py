@@ -38,10 +38,19 @@ def record(message: bytes) -> Record:
     return Record(new_id(), hashlib.sha256(message).digest(), envelope, {}, message)
 
 
+def begin(viewer: Viewer) -> None:
+    """Wait until the children have started, the one for downloads too."""
+    eventually(
+        lambda: all(
+            not asyncio.run(viewer.view(record(TEXT), aside=aside)).missing for aside in (False, False, True)
+        )
+    )
+
+
 @pytest.fixture(scope="module")
 def viewer() -> Iterator[Viewer]:
     with closing(Viewer()) as made:
-        made.view_now(record(TEXT))  # its children have started now
+        begin(made)
         yield made
 
 
@@ -154,7 +163,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Viewer]:
 
     monkeypatch.setattr(lane.subprocess, "Popen", start)
     with closing(Viewer(processes=1, seconds=1.0)) as made:
-        made.view_now(record(b"warm: up\r\n\r\n"))
+        begin(made)
         yield made
 
 
@@ -180,7 +189,7 @@ async def test_too_many_at_once_are_told_so(hanging: Viewer, monkeypatch: pytest
     views = await asyncio.gather(*(hanging.view(record(b"Subject: hang\r\n\r\n")) for _ in range(many)))
     assert "too many messages are being read at the same time" in views[-1].defects
     with pytest.raises(Unviewable):
-        await asyncio.gather(*(hanging.part(record(b""), 0) for _ in range(many)))
+        await asyncio.gather(*(hanging.part(record(b""), 0) for _ in range(10 * many)))
 
 
 def children() -> set[int]:
@@ -211,6 +220,23 @@ async def test_who_comes_too_late_costs_no_child(hanging: Viewer, monkeypatch: p
     assert views[-1].missing == list(SECTIONS)
     assert len(begun) <= 2
     eventually(lambda: not hanging.view_now(plain).missing)
+
+
+async def test_a_child_that_still_begins_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a machine with too much to do would start children for ever."""
+    popen = subprocess.Popen
+    late = "import time; time.sleep(1); from trap.view import child; child.main()"
+    started = []
+
+    def start(command: list[str], **how: object) -> object:
+        started.append(command)
+        return popen([sys.executable, "-c", late, *command[-2:]], **how)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(lane.subprocess, "Popen", start)
+    with closing(Viewer(processes=1, seconds=0.5)) as made:
+        assert (await made.view(record(TEXT))).missing == list(SECTIONS)
+        eventually(lambda: not made.view_now(record(TEXT)).missing)
+        assert len(started) == 1
 
 
 async def test_whose_child_is_stuck_waits_no_longer_than_its_time(
