@@ -69,12 +69,12 @@ async def campaigns(request: Request) -> Response:
     order = order if order in ORDERS else "size"
     before = request.query_params.get("before") or None
 
-    def found(library: Library) -> tuple[list[Campaign], list[Row | None], dict[str, list[str]]]:
+    def found(library: Library) -> tuple[list[Campaign], list[Row | None]]:
         some = library.campaigns(order, before, PAGE + 1)
-        newest = [_newest(library, campaign) for campaign in some[:PAGE]]
-        return some, newest, here.landings.of(library, filter(None, newest))
+        return some, [_newest(library, campaign) for campaign in some[:PAGE]]
 
-    some, newest, landings = await here.reading.ask(found)
+    some, newest = await here.reading.ask(found)
+    landings = await here.landings.of(filter(None, newest))
     mask = masks(request)
     part = request.query_params.get("part") == "rows"
     return here.render(
@@ -99,12 +99,14 @@ def _newest(library: Library, campaign: Campaign) -> Row | None:
 def _entry(
     campaign: Campaign, newest: Row | None, landings: dict[str, list[str]], mask: Callable[[Row], Hide]
 ) -> Entry:
+    hide = mask(newest) if newest else str
+    hosts = landings.get(newest.id) if newest else None
     return Entry(
         campaign,
         campaign_address(campaign.name),
-        mask(newest)(newest.subject) if newest else "",
+        hide(newest.subject) if newest else "",
         narrowing.rate(campaign.hours, "", _SPARKS),
-        landings.get(newest.id) if newest else None,
+        [hide(host) for host in hosts] if hosts is not None else None,
     )
 
 

@@ -76,7 +76,7 @@ class Site:
     @cached_property
     def landings(self) -> Landings:
         """Where campaigns lead to, as far as that is known."""
-        return Landings()
+        return Landings(self.reading, lambda: self.viewer)
 
     @cached_property
     def own_domains(self) -> OwnDomains:
@@ -85,6 +85,8 @@ class Site:
 
     def close(self) -> None:
         """End the children and close the files."""
+        if "landings" in self.__dict__:
+            self.landings.close()
         if "viewer" in self.__dict__:
             self.viewer.close()
         self.reading.close()
