@@ -89,7 +89,8 @@ class Trap:
             text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
             for pid in map(int, text.split()):
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-                what = " ".join(word for word in words[2:] if word and str(self.directory) not in word)
+                said = (word for word in words[1:] if word and not word.isdigit())
+                what = " ".join(word for word in said if str(self.directory) not in word)
                 if what:  # else it is not begun, or gone but for its name
                     yield pid, what
                 yield from self._below(pid)
@@ -130,13 +131,17 @@ def hurt(trap: Trap, replay: "subprocess.Popen[str]", rounds: int, pause: float)
     """
     killed: dict[str, int] = {}
     end = time.monotonic() + 300
-    while time.monotonic() < end and (not killed or min(killed.values()) < rounds):
+
+    def enough() -> bool:
+        """Those that run for a while only, as the packer, are killed when they are seen."""
+        lasting = [times for name, times in killed.items() if "packer" not in name]
+        return bool(lasting) and min(lasting) >= rounds
+
+    while time.monotonic() < end and not enough():
         for pid, name in trap.children().items():
             if killed.get(name, 0) < rounds:
                 trap.kill(pid)
                 killed[name] = killed.get(name, 0) + 1
                 time.sleep(pause)
-        if replay.poll() is not None and min(killed.values(), default=0) >= rounds:
-            break
         time.sleep(pause)
     return killed

@@ -121,8 +121,14 @@ class Index(Questions):
     @classmethod
     def open(cls, directory: Path) -> Self:
         """Open the index of an archive, a new one if there is none."""
-        files = index_files(directory)
-        return cls(files[-1] if files else directory / "index-1.db")
+        while True:
+            path = next(reversed(index_files(directory)), directory / "index-1.db")
+            try:
+                return cls(path)
+            except sqlite3.OperationalError:
+                # RACE: a rebuilt index took its place after we had looked for it (test_all_at_once).
+                if index_files(directory)[-1:] in ([], [path]):
+                    raise
 
     def _made(self) -> bool:
         return bool(self.db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'message'").fetchone())

@@ -5,10 +5,11 @@ import os
 import sys
 
 import click
+import msgspec
 
 from trap import reaper, worker
 from trap.cli.base import App, command, pass_app
-from trap.config import Config
+from trap.config import Config, Listener
 from trap.configcheck import nearest
 from trap.configfile import ConfigError
 from trap.plugin import check_stages
@@ -25,6 +26,16 @@ def begin(name: str) -> None:
     form = f"%(asctime)s {name}: %(message)s" if sys.stderr.isatty() else f"{name}: %(message)s"
     logging.basicConfig(level=logging.INFO, format=form, datefmt="%H:%M:%S")
     die_with_parent()
+
+
+def listening_at(config: Config, listen: str | None) -> Config:
+    """The configuration with its listeners replaced by one at HOST:PORT."""
+    if listen is None:
+        return config
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise click.BadParameter(f"{listen!r} is not HOST:PORT", param_hint="--listen")
+    return msgspec.structs.replace(config, listen=[Listener(host=host.strip("[]"), port=int(port))])
 
 
 def _workers(app: App, config: Config, names: list[str], number: int | None = None) -> list[Child]:
@@ -55,6 +66,7 @@ def up(app: App, listen: str | None) -> int:
     begin("up")
     config = app.config
     check_stages(config, app.text)  # before the first message is taken
+    listening_at(config, listen)
     app.user()
     at = ["--listen", listen] if listen else []
     children = _sinks(app, config.smtp.processes, at)

@@ -1,12 +1,10 @@
 """The command `spamtrap sink`, apart from the others because only it needs an event loop and TLS."""
 
 import click
-import msgspec
 
 from trap import sink as receiver
 from trap.cli.base import App, command, pass_app
-from trap.cli.run import begin
-from trap.config import Config, Listener
+from trap.cli.run import begin, listening_at
 
 
 @command("sink", "spamtrap sink --listen 127.0.0.1:2525")
@@ -19,13 +17,3 @@ def sink(app: App, listen: str | None, number: int) -> int:
     """Receive mail by SMTP or LMTP and put it into the first queue."""
     begin("sink")
     return receiver.run(listening_at(app.config, listen), number)
-
-
-def listening_at(config: Config, listen: str | None) -> Config:
-    """The configuration with its listeners replaced by one at HOST:PORT."""
-    if listen is None:
-        return config
-    host, colon, port = listen.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise click.BadParameter(f"{listen!r} is not HOST:PORT", param_hint="--listen")
-    return msgspec.structs.replace(config, listen=[Listener(host=host.strip("[]"), port=int(port))])
