@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from trap.archive.library import Row
+from trap.archive.library import Row, TooSlow
 from trap.archive.reading import NoArchive, Reading, Unreadable
 from trap.archive.record import Corrupt
 from trap.view.viewer import Viewer
@@ -75,15 +75,20 @@ class Landings:
         """Read all that are wanted, one after the other."""
         while self._wanted:
             job_id, row = self._wanted.popitem(last=False)
-            with suppress(NoArchive, Unreadable):  # another page says so
-                self._remember(job_id, await self._hosts(row))
+            with suppress(NoArchive, Unreadable, TooSlow):  # another page says so
+                hosts = await self._hosts(row)
+                if hosts is not None:
+                    self._remember(job_id, hosts)
 
-    async def _hosts(self, row: Row) -> list[str]:
+    async def _hosts(self, row: Row) -> list[str] | None:
+        """None when nobody had time for the message."""
         try:
             record = await self._reading.ask(lambda library: library.record(row))
         except (FileNotFoundError, Corrupt):  # gone, or damaged: the page of the message says so
             return []
         view = await self._viewer().view(record, aside=True)
+        if "headers" in view.missing:
+            return None
         hosts = (url.host.replace("[.]", ".") for url in view.urls if url.defanged.startswith("hxxp"))
         return list(dict.fromkeys(filter(None, hosts)))[:MAX_HOSTS]
 
