@@ -164,7 +164,12 @@ def stats(app: App, as_json: bool) -> None:
             "segments": len(known),
             "segments_open": sum(not segment.complete for segment in known),
             "segment_bytes": on_disk,
-            "index_bytes": sum(path.stat().st_size for path in index_files(library.directory)),
+            "index_bytes": sum(
+                path.stat().st_size
+                for file in index_files(library.directory)
+                for path in (file, file.with_name(file.name + "-wal"))
+                if path.exists()
+            ),
             "index_words_bytes": None if rows is None else library.index.used() - rows,
             "index_rows_bytes": rows,
             "newest": ends[0].received_at if ends[0] else None,
