@@ -69,6 +69,7 @@ async def _whole(request: Request, asked: Asked, query: Query) -> Response:
         oldest=oldest,
         terms=narrowing.active(asked.text),
         spans=narrowing.spans(asked.text),
+        total=narrowing.total(found, facets, histogram),
         **_counted(asked, facets, histogram, await shared_mask(request)),
     )
 

@@ -11,7 +11,7 @@ from trap.archive.facts import FACETS
 from trap.archive.library import Facets, Histogram
 from trap.archive.ranges import between
 from trap.archive.terms import QueryError, has_term, lexemes, term, with_term, without_term
-from trap.web.listing import HERE, Hide
+from trap.web.listing import HERE, Hide, Page
 from trap.web.site import link
 
 TITLES = {
@@ -35,6 +35,14 @@ _HOUR = 3600
 _WIDTHS = [hours * _HOUR for hours in (1, 2, 3, 6, 12, 24, 48, 168)]
 _FEWEST = 12
 """Bars of a rate, however short the time was: one alone would be as wide as the page."""
+
+
+class Count(NamedTuple):
+    """How many messages a list has."""
+
+    messages: int
+    is_all: bool
+    """Otherwise there are more."""
 
 
 class Term(NamedTuple):
@@ -94,6 +102,14 @@ class Chart(NamedTuple):
     until: float
     counted_from: int
     """The first bar whose messages were counted; those before it are not known."""
+
+
+def total(page: Page, facets: Facets | None, histogram: Histogram | None) -> Count:
+    """How many messages a list has, by whatever came to an end of it; else the most that anything saw."""
+    known = [Count(facets.counted, facets.complete)] if facets else []
+    known.append(Count(len(page.rows), bool(page.rows) and not (page.newer or page.older)))
+    known += [Count(histogram.found, histogram.complete)] if histogram else []
+    return next((each for each in known if each.is_all), max(known))
 
 
 def active(text: str) -> list[Term]:

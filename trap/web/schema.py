@@ -79,7 +79,7 @@ class Bars(msgspec.Struct):
     """Seconds of one bar."""
     counts: list[int]
     found: int
-    """About how many were found in all."""
+    """At least so many there are; all of them when it is complete."""
     complete: bool
     """Whether all of the time was counted."""
     counted_since: float

@@ -10,7 +10,7 @@ import pytest
 from archived import DAY, NOVEMBER, job, mixed_message
 from webkit import Visitor, config_at, fill, visitor
 
-from trap.archive.library import Library, TooSlow
+from trap.archive.library import Facets, Histogram, Library, TooSlow
 from trap.archive.query import Query
 from trap.config import Accept, Config, Tagged
 from trap.envelope import Rcpt
@@ -300,6 +300,38 @@ def test_how_far_back(me: Visitor) -> None:
     assert found[-1] == "offer tag:web"
     assert "aria-current" not in tabs[1]
     assert 'aria-current="true">7d' in me.get("/messages", params={"q": "date:7d"}).text
+
+
+@pytest.mark.parametrize(
+    ("query", "over_time", "by_value", "said"),
+    [
+        ("", (32_767, False), (5000, False), "more than 32,767 messages"),
+        ("", (0, False), (5000, False), "more than 5,000 messages"),
+        ("", (0, False), (0, False), f"more than {PAGE} messages"),
+        ("", (16, False), (200, True), "200 messages"),
+        ("", (32_767, True), (5000, False), "32,767 messages"),
+        ("date:2026-11-01", (1, False), (2, False), "4 messages"),
+        ("kind:arf", (0, False), (0, True), "0 messages"),
+        ("kind:arf", (0, False), (0, False), "too many to count in time"),
+    ],
+)
+def test_no_more_is_said_than_was_counted(
+    me: Visitor,
+    monkeypatch: pytest.MonkeyPatch,
+    query: str,
+    over_time: tuple[int, bool],
+    by_value: tuple[int, bool],
+    said: str,
+) -> None:
+    """What came to an end of it knows how many there are; all else only knows that there are more."""
+    found, complete = over_time
+    histogram = Histogram(NOVEMBER, NOVEMBER + DAY, DAY, [found], found, complete, NOVEMBER)
+    monkeypatch.setattr(Library, "histogram", lambda *_, **__: histogram)
+    monkeypatch.setattr(Library, "facets", lambda *_, **__: Facets(*by_value, {"tag": [("web", 1)]}))
+    page = me.get("/messages", params={"q": query}).text
+    shown = re.search(r'<p class="count">(.*?)</p>', page, re.DOTALL)
+    assert shown and words(shown[1]) == said
+    assert ("Counted over the newest" in page) is not by_value[1]
 
 
 def test_counts_that_take_too_long_are_left_out(me: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
