@@ -96,7 +96,8 @@ def test_the_keys_of_a_list_and_of_a_message(context: BrowserContext, house: Hou
     page.keyboard.press("p")
     page.wait_for_url(house.address + str(rows[1]))
     page.keyboard.press("u")
-    page.wait_for_url(re.compile(r"/messages(?:[?#]|$)"))
+    page.wait_for_url(re.compile(r"/messages\?before=\w+#m"))
+    assert page.locator("[data-row].at a.subject").get_attribute("href") == rows[1]
     page.keyboard.press("/")
     page.keyboard.type("subject:script jk")
     page.keyboard.press("Enter")

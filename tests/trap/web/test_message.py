@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from archived import NOVEMBER, job, mixed_message
@@ -139,9 +140,24 @@ def test_neighbours_are_those_of_the_search(me: Visitor) -> None:
     assert neighbours(10, "") == ("", JOBS[9].id)
 
 
-def test_the_way_back_leads_to_the_search(me: Visitor) -> None:
-    page = me.get(f"/messages/{JOBS[4].id}", params={"q": 'offer "number 4"'}).text
-    assert '<a data-up href="/messages?q=offer+%22number+4%22">' in page
+@pytest.mark.parametrize(
+    ("number", "query", "newer"),
+    [(4, "", 5), (4, "subject:3 or subject:4 or subject:7", 7), (10, "", None), (4, "((", None)],
+)
+def test_the_way_back_leads_to_the_place_in_the_list(
+    me: Visitor, number: int, query: str, newer: int | None
+) -> None:
+    """However far down it was: the page that begins with it, of the same search."""
+    page = me.get(f"/messages/{JOBS[number].id}", params={"q": query}).text
+    up = re.search(r'<a data-up href="([^"]+)"', page)
+    assert up
+    before = {} if newer is None else {"before": JOBS[newer].id}
+    asked = {"q": query} if query else {}
+    address = f"/messages?{urlencode(asked | before)}" if asked or before else "/messages"
+    assert html.unescape(up[1]) == f"{address}#m{JOBS[number].id}"
+    if query != "((":
+        rows = re.findall(r'<li class="msg" data-row id="(\w+)"', me.get(address).text)
+        assert rows[0] == f"m{JOBS[number].id}"
 
 
 def test_a_search_that_is_none_is_said(me: Visitor) -> None:
