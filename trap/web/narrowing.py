@@ -189,14 +189,15 @@ def rate(hours: Sequence[tuple[int, int]], text: str, most: int) -> Chart | None
     if not hours:
         return None
     since, until = hours[0][0], hours[-1][0] + _HOUR
-    width = next(
-        (wide for wide in _WIDTHS if until - since + wide <= most * wide), (until - since) // most + 1
-    )
+    longest = ((until - since) // _HOUR // (most - 1) + 1) * _HOUR
+    width = next((wide for wide in _WIDTHS if until - since + wide <= most * wide), longest)
     since -= since % width
-    counts = [0] * max(_FEWEST, -(-(until - since) // width))
+    end = until + -until % width
+    # More bars than there are come in front: nobody knows what will be.
+    since = min(since, end - _FEWEST * width)
+    counts = [0] * ((end - since) // width)
     for hour, count in hours:
         counts[(hour - since) // width] += count
-    end = since + width * len(counts)
     return chart(Histogram(since, end, width, counts, sum(counts), complete=True, counted_since=since), text)
 
 
