@@ -1,5 +1,6 @@
 """The jobs in the queues, for people who look at them and act on them: list, read, requeue, purge."""
 
+import math
 import os
 import re
 import time
@@ -210,13 +211,26 @@ def throw_away(consumer: Consumer, entries: Iterable[str], end: Callable[[Claim]
     return count
 
 
+def purgeable(queue: Queue, before: float = math.inf, keep_newest: int = 0) -> list[str]:
+    """File names of the waiting jobs that a purge throws away, oldest first.
+
+    Args:
+        queue: where they wait.
+        before: only jobs accepted at this time or earlier, in seconds since the epoch.
+        keep_newest: leave this many of the newest.
+    """
+    names = queue.waiting()
+    return [name for name in names[: max(0, len(names) - keep_newest)] if id_time(name) <= before]
+
+
 def purge(
     spool: Spool,
     queues: Iterable[str],
     reason: str,
     *,
-    older_than: float = 0.0,
+    before: float = math.inf,
     keep_newest: int = 0,
+    most: int | None = None,
     dry_run: bool = False,
 ) -> Counter[str]:
     """Throw away waiting jobs.
@@ -225,18 +239,17 @@ def purge(
         spool: the spool.
         queues: names of the queues to purge.
         reason: stands in the mail log.
-        older_than: only jobs accepted this many seconds ago or earlier.
+        before: only jobs accepted at this time or earlier, in seconds since the epoch.
         keep_newest: leave this many of the newest in each queue.
+        most: of each queue no more than this many, the oldest; None for all.
         dry_run: only count.
 
     Returns:
         Jobs purged, by queue.
     """
     purged: Counter[str] = Counter()
-    before = time.time() - older_than
     for queue in queues:
-        names = spool[queue].waiting()
-        names = [name for name in names[: max(0, len(names) - keep_newest)] if id_time(name) <= before]
+        names = purgeable(spool[queue], before, keep_newest)[:most]
         purged[queue] = len(names) if dry_run else 0
         if names and not dry_run:
             with spool[queue].consumer(KEEPER) as consumer:
@@ -258,20 +271,23 @@ def discard(spool: Spool, entry: Entry, reason: str) -> bool:
         return throw_away(consumer, [os.path.basename(entry.path)], lambda claim: claim.purge(reason)) > 0
 
 
-def purge_bad(spool: Spool, reason: str, *, older_than: float = 0.0, dry_run: bool = False) -> int:
-    """Throw away all jobs that were put aside.
+def purge_bad(
+    spool: Spool, reason: str, *, before: float = math.inf, most: int | None = None, dry_run: bool = False
+) -> int:
+    """Throw away the jobs that were put aside.
 
     Args:
         spool: the spool.
         reason: stands in the mail log.
-        older_than: only jobs accepted this many seconds ago or earlier.
+        before: only jobs accepted at this time or earlier, in seconds since the epoch.
+        most: no more than this many, the oldest; None for all.
         dry_run: only count.
 
     Returns:
         How many.
     """
-    before = time.time() - older_than
     old = [entry for entry in spool.bad() if id_time(entry[1]) <= before and entry[0] in spool]
+    old = sorted(old, key=itemgetter(1))[:most]
     if not dry_run:
         for name, job_id, attempt in old:
             spool[name].discard_bad(job_id, attempt, reason)

@@ -1,5 +1,6 @@
 """Jobs as people see them: listings in pages, one job's beginning, and what is done to them."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -135,9 +136,12 @@ def test_requeue_to_a_queue_that_is_no_longer_configured(spool: Spool) -> None:
 
 def test_purge_bad(spool: Spool) -> None:
     put_aside(spool, 3)
-    assert jobs.purge_bad(spool, "by the test", older_than=3600) == 0
+    newest_first = jobs.page(spool, BAD, 10, newest=True).entries
+    assert jobs.purge_bad(spool, "by the test", before=time.time() - 3600) == 0
     assert jobs.purge_bad(spool, "by the test", dry_run=True) == 3
-    assert jobs.purge_bad(spool, "by the test") == 3
+    assert jobs.purge_bad(spool, "by the test", most=2) == 2
+    assert jobs.page(spool, BAD, 10).entries == newest_first[:1], "the oldest go first"
+    assert jobs.purge_bad(spool, "by the test") == 1
     assert jobs.page(spool, BAD, 10).total == 0
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from functools import partial
 from unittest import mock
 
 import msgspec
@@ -112,19 +113,31 @@ def test_purge_by_the_clock_empties_every_queue(config: Config, spool: Spool) ->
 
 
 @pytest.mark.parametrize(
-    ("options", "left"),
+    ("older_than", "keep_newest", "most", "left"),
     [
-        ({}, 0),
-        ({"older_than": 1.5 * HOUR}, 2),
-        ({"keep_newest": 3}, 3),
-        ({"older_than": HOUR / 2, "keep_newest": 3}, 3),
+        (0, 0, None, 0),
+        (1.5 * HOUR, 0, None, 2),
+        (0, 3, None, 3),
+        (HOUR / 2, 3, None, 3),
+        (1.5 * HOUR, 0, 2, 3),
     ],
 )
-def test_purge_by_command(spool: Spool, options: dict[str, float], left: int) -> None:
+def test_purge_by_command(
+    spool: Spool, older_than: float, keep_newest: int, most: int | None, left: int
+) -> None:
     ids = [put(spool, age=at * HOUR) for at in (4, 3, 2, 1, 0)]
-    assert purge(spool, ["first"], "by command", dry_run=True, **options)["first"] == 5 - left  # type: ignore[arg-type]
+    act = partial(
+        purge,
+        spool,
+        ["first"],
+        "by command",
+        before=time.time() - older_than,
+        keep_newest=keep_newest,
+        most=most,
+    )
+    assert act(dry_run=True)["first"] == 5 - left
     assert len(spool["first"].waiting()) == 5, "a dry run touches nothing"
-    purge(spool, ["first"], "by command", **options)  # type: ignore[arg-type]
+    act()
     assert [name.partition(".")[0] for name in spool["first"].waiting()] == ids[5 - left :]
 
 

@@ -143,8 +143,9 @@ def purge(
     app: App, name: str | None, older_than: Duration, keep_newest: int, dry_run: bool, as_json: bool
 ) -> None:
     """Throw away waiting jobs, of one queue or of all; each is in the mail log. `bad` purges bad jobs."""
+    before = time.time() - older_than
     if name and _known(app, name) == BAD:
-        purged = {BAD: jobs.purge_bad(app.spool, "by command", older_than=older_than, dry_run=dry_run)}
+        purged = {BAD: jobs.purge_bad(app.spool, "by command", before=before, dry_run=dry_run)}
     else:
         names = [name] if name else list(app.spool)
         purged = dict(
@@ -152,7 +153,7 @@ def purge(
                 app.spool,
                 names,
                 "by command",
-                older_than=older_than,
+                before=before,
                 keep_newest=keep_newest,
                 dry_run=dry_run,
             )

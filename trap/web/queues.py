@@ -166,7 +166,7 @@ async def purge_page(request: Request) -> Response:
     here, name = site(request), _name(request)
     older, keep, wrong = _limits(request.query_params)
     before = time.time() - older
-    count = 0 if wrong else await asyncio.to_thread(_purge, here, name, before, keep, True)
+    count, before = (0, before) if wrong else await asyncio.to_thread(_counted, here, name, before, keep)
     return here.render(
         request,
         "purge.html",
@@ -182,17 +182,20 @@ async def purge_page(request: Request) -> Response:
 
 
 async def purge(request: Request, form: FormData) -> Response:
-    """Throw away what was counted: nothing that came since."""
+    """Throw away what was counted: nothing that was to stay or was accepted since, and never more jobs.
+
+    Jobs that were accepted earlier may have come from another queue since.
+    """
     here, name = site(request), _name(request)
     try:
-        before, keep = float(str(form.get("before"))), int(str(form.get("keep")))
+        before, most = float(str(form.get("before"))), int(str(form.get("count")))
         if math.isnan(before):
             raise ValueError
     except ValueError:
         raise HTTPException(400, "This form is not as we made it.") from None
-    before = min(before, time.time())
-    _record(request, "queue purged", queue=name, before=before, keep_newest=keep)
-    done = await asyncio.to_thread(_purge, here, name, before, max(0, keep), False)
+    before, most = min(before, time.time()), max(0, most)
+    _record(request, "queue purged", queue=name, before=before, most=most)
+    done = await asyncio.to_thread(_purge, here, name, before, most)
     _say(request, f"{_number(done)} thrown away.")
     return RedirectResponse(f"/queues/{name}", 303)
 
@@ -214,12 +217,18 @@ async def discard(request: Request, form: FormData) -> Response:
     return RedirectResponse(f"/queues/{name}", 303)
 
 
-def _purge(here: Site, name: str, before: float, keep: int, dry_run: bool) -> int:
-    older = max(0.0, time.time() - before)
+def _counted(here: Site, name: str, before: float, keep: int) -> tuple[int, float]:
+    """How many jobs would be thrown away, and the time after which nothing will be."""
     if name == BAD:
-        return jobs.purge_bad(here.spool, REASON, older_than=older, dry_run=dry_run)
-    done = jobs.purge(here.spool, [name], REASON, older_than=older, keep_newest=keep, dry_run=dry_run)
-    return done.total()
+        return jobs.purge_bad(here.spool, REASON, before=before, dry_run=True), before
+    names = jobs.purgeable(here.spool[name], before, keep)
+    return len(names), id_time(names[-1]) if names else before
+
+
+def _purge(here: Site, name: str, before: float, most: int) -> int:
+    if name == BAD:
+        return jobs.purge_bad(here.spool, REASON, before=before, most=most)
+    return jobs.purge(here.spool, [name], REASON, before=before, most=most).total()
 
 
 def _limits(said: Any) -> tuple[float, int, str]:

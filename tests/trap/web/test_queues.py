@@ -236,12 +236,16 @@ def test_a_queue_that_is_no_longer_configured_takes_nothing_back(tmp_path: Path,
 # Purge
 
 
+def counted(reader: Visitor, address: str) -> dict[str, str]:
+    """The form that a count makes."""
+    return dict(re.findall(r'name="(before|count)" value="([^"]+)"', reader.get(address).text))
+
+
 def purge(reader: Visitor, address: str) -> str:
     """Count, then throw away what was counted; returns what was said of the count."""
-    html = reader.get(address).text
-    fields = dict(re.findall(r'name="(before|keep)" value="([^"]+)"', html[html.index("<main") :]))
-    reader.act(address.partition("?")[0], address, **fields)
-    return text(html)
+    shown = text(reader.get(address).text)
+    reader.act(address.partition("?")[0], address, **counted(reader, address))
+    return shown
 
 
 def test_a_purge_counts_first(reader: Visitor, spool: Spool, config: Config) -> None:
@@ -256,14 +260,43 @@ def test_a_purge_counts_first(reader: Visitor, spool: Spool, config: Config) -> 
     assert reasons == {queues.REASON}
 
 
-def test_what_came_after_the_count_stays(reader: Visitor, spool: Spool) -> None:
-    put(spool, 2)
-    html = reader.get("/queues/first/purge").text
-    before = re.search(r'name="before" value="([^"]+)"', html)
-    assert before
-    late = put(spool, 1)
-    reader.act("/queues/first/purge", before=before[1], keep="0", page="/queues/first/purge")
-    assert spool["first"].ids() == set(late)
+@pytest.mark.parametrize("keep", [0, 1, 2])
+def test_what_came_after_the_count_stays(reader: Visitor, spool: Spool, keep: int) -> None:
+    """And so does what was to stay, though others are the newest now."""
+    ids = sorted(put(spool, 3))
+    address = f"/queues/first/purge?keep={keep}"
+    fields = counted(reader, address)
+    late = put(spool, 2)
+    reader.act("/queues/first/purge", address, **fields)
+    assert spool["first"].ids() == {*ids[3 - keep :], *late}
+
+
+def test_what_was_to_stay_stays_when_the_others_went_on(reader: Visitor, spool: Spool) -> None:
+    put(spool, 3)
+    fields = counted(reader, "/queues/first/purge?keep=2")
+    with spool["first"].consumer() as consumer:
+        claim = consumer.claim()
+        assert claim
+        claim.forward(["second"])
+    reader.act("/queues/first/purge", "/queues/first", **fields)
+    assert spool["first"].stats().waiting == 2
+
+
+@pytest.mark.parametrize("name", ["second", "bad"])
+def test_never_more_than_was_counted(reader: Visitor, spool: Spool, name: str) -> None:
+    """Mail accepted long ago comes from another queue, between the count and the act."""
+    early = put(spool, 2)
+    (put if name == "second" else put_aside)(spool, 1, "second")
+    fields = counted(reader, f"/queues/{name}/purge")
+    with spool["first"].consumer() as consumer:
+        while claim := consumer.claim():
+            if name == "second":
+                claim.forward(["second"])
+            else:
+                claim.condemn("KeyError: 'missing'", "")
+    assert page(spool, name, 9).total == len(early) + 1
+    reader.act(f"/queues/{name}/purge", "/queues/first", **fields)
+    assert page(spool, name, 9).total == len(early)
 
 
 def test_limits_of_a_purge(reader: Visitor, spool: Spool) -> None:
@@ -307,7 +340,7 @@ def test_one_job_is_thrown_away(reader: Visitor, spool: Spool, config: Config) -
 def test_acts_want_a_token_and_our_own_origin(reader: Visitor, spool: Spool, path: str) -> None:
     [job_id] = put(spool)
     path = path.format(job_id)
-    fields = {"before": str(time.time()), "keep": "0", "all": "1"}
+    fields = {"before": str(time.time()), "count": "1", "all": "1"}
     assert reader.post(path, data=fields, headers={"Origin": HOME}).status_code == 403
     assert reader.post(path, data={**fields, "csrf": "x"}, headers={"Origin": HOME}).status_code == 403
     assert reader.post(path, data=fields, headers={"Origin": "http://evil.example"}).status_code == 403
@@ -315,7 +348,7 @@ def test_acts_want_a_token_and_our_own_origin(reader: Visitor, spool: Spool, pat
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"before": "soon", "keep": "0"}, {"before": "nan", "keep": "0"}, {"before": "1"}]
+    "fields", [{}, {"before": "soon", "count": "1"}, {"before": "nan", "count": "1"}, {"before": "1"}]
 )
 def test_a_form_that_is_not_ours_purges_nothing(
     reader: Visitor, spool: Spool, fields: dict[str, str]
