@@ -54,6 +54,13 @@ def open_sockets(
     return [_bound(listener, user, shared) for listener in mine]
 
 
+def address(listener: Listener) -> str:
+    """Where who is on this machine reaches it: HOST:PORT, or the path of a UNIX socket."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - read, not bound
+    host = everywhere.get(listener.host, listener.host)
+    return listener.unix or (f"[{host}]:{listener.port}" if ":" in host else f"{host}:{listener.port}")
+
+
 def find_user(name: str) -> pwd.struct_passwd | None:
     """The user to become; None when we are to stay, or already are, who we are.
 

@@ -16,6 +16,7 @@ import msgspec
 from trap import fsio
 from trap.config import Config
 from trap.limits import Gate
+from trap.listening import address
 from trap.stress import NAMES, Stress
 
 TOLD = "told.json"
@@ -57,6 +58,8 @@ class Live(msgspec.Struct):
     """Messages written into the spool as they came, since the start."""
     refused: dict[str, int] = {}
     """Refused and hung up on since the start, by cause."""
+    addresses: list[str] = []
+    """Where it takes mail, as trap.listening.address has it; of several together, none."""
 
 
 _decode = msgspec.json.Decoder(Live).decode
@@ -132,6 +135,15 @@ def read(config: Config) -> list[Live]:
                 with suppress(FileNotFoundError, msgspec.DecodeError):
                     found.append(_decode(fsio.read(f"{parent}/{name}/{TOLD}")))
     return sorted(found, key=_age)
+
+
+def addresses(config: Config, sinks: Sequence[Live]) -> list[str]:
+    """Where mail is taken on this machine: what the sinks say, else what the configuration says.
+
+    Sockets from systemd, `--listen` and port 0 are known to nobody but the sinks.
+    """
+    told = [each for sink in sinks for each in sink.addresses]
+    return list(dict.fromkeys(told or map(address, config.listen)))
 
 
 def _age(live: Live) -> tuple[float, int]:

@@ -34,16 +34,19 @@ class Patrol:
     Args:
         doors: of one process; gate, stress and intake are the same for all.
         board: where the sink tells of itself, if anywhere.
+        addresses: where it takes mail, to be told there.
     """
 
-    def __init__(self, doors: Sequence[Door], board: Board | None = None) -> None:
+    def __init__(
+        self, doors: Sequence[Door], board: Board | None = None, addresses: Sequence[str] = ()
+    ) -> None:
         self._doors = doors
         self._board = board
         self._round: list[Connection] = []
         self._slice = 1
         self._late = Lag()
         self._latest = 0.0
-        self._live = Live()
+        self._live = Live(addresses=list(addresses))
 
     async def walk(self) -> None:
         """Go round until cancelled."""

@@ -30,7 +30,7 @@ from trap.door import Door
 from trap.face import Face
 from trap.intake import Intake
 from trap.limits import Gate
-from trap.listening import BACKLOG, StartError, become, find_user, notify, open_sockets, provide
+from trap.listening import BACKLOG, StartError, address, become, find_user, notify, open_sockets, provide
 from trap.live import Board
 from trap.networks import Delay, Networks
 from trap.patrol import Patrol
@@ -53,6 +53,7 @@ class Sink(NamedTuple):
     sockets: list[socket.socket]
     doors: list[Door]
     board: Board
+    addresses: list[str]
 
 
 def run(config: Config, number: int = 1) -> int:
@@ -116,7 +117,7 @@ def _start(config: Config, number: int, stack: ExitStack) -> Sink:
         where = listener.unix or f"{listener.host}:{listener.port}"
         named = f" ({listener.name})" if listener.name else ""
         print(f"sink: {listener.protocol} on {where}{named}", flush=True)
-    return Sink([sock for sock, _ in listening], doors, board)
+    return Sink([sock for sock, _ in listening], doors, board, [address(each) for _, each in listening])
 
 
 def _shared(
@@ -150,7 +151,7 @@ async def _serve(sink: Sink) -> None:
     notify("READY=1")
     gc.set_threshold(*GARBAGE)
     gc.freeze()  # what lives as long as the process need not be looked at again
-    patrol = loop.create_task(Patrol(sink.doors, sink.board).walk())
+    patrol = loop.create_task(Patrol(sink.doors, sink.board, sink.addresses).walk())
     await stop.wait()
     notify("STOPPING=1")
     for server in servers:

@@ -50,6 +50,20 @@ def test_each_process_has_its_own_place(config):
         board.close()
 
 
+@pytest.mark.parametrize(
+    ("listeners", "told", "known"),
+    [
+        ("{port: 1}", [], ["127.0.0.1:1"]),
+        ("{host: 0.0.0.0}, {host: '::'}, {unix: /run/x}", [], ["127.0.0.1:2525", "[::1]:2525", "/run/x"]),
+        ("{port: 1}", [["127.0.0.1:18942"], ["127.0.0.1:18942", "/run/x"]], ["127.0.0.1:18942", "/run/x"]),
+    ],
+    ids=["of the configuration", "of a client on this machine", "as two sinks say"],
+)
+def test_where_mail_is_taken(listeners, told, known):
+    config = parse(f"listen: [{listeners}]")
+    assert live.addresses(config, [Live(addresses=some) for some in told]) == known
+
+
 TELL = """
 import sys, time
 from pathlib import Path

@@ -71,7 +71,7 @@ def test_who_comes_during_a_round_waits_for_the_next(door):
 
 def test_a_late_loop_is_stress_and_is_told(door, config, caplog):
     board = Board(config)
-    patrol = Patrol([door], board)
+    patrol = Patrol([door], board, ["127.0.0.1:18942"])
     patrol._latest = 60.0
     with caplog.at_level(logging.WARNING):
         patrol.look()
@@ -79,6 +79,7 @@ def test_a_late_loop_is_stress_and_is_told(door, config, caplog):
     assert "stress: green -> red: lag 60000 ms" in caplog.text
     (live,) = read(config)
     assert (live.level, live.cause) == ("red", "lag 60000 ms")
+    assert live.addresses == ["127.0.0.1:18942"]
     caplog.clear()
     patrol.look()  # it is held, and not told again
     assert (door.stress.policy.level, caplog.text) == ("red", "")

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import click
 from rich.text import Text
 
-from trap import fsio
+from trap import fsio, live
 from trap.audit import audit
 from trap.cli.base import App, command, pass_app
 from trap.cli.output import json_line, show, table
-from trap.config import Config, Listener
+from trap.config import Config
 from trap.configfile import ConfigError
 from trap.plugin import check_stages, find, settings
 from trap.status import collect
@@ -66,8 +66,13 @@ def _look(app: App) -> Iterator[Finding]:
         return
     yield Finding(GOOD, "configuration", str(app.source or "embedded defaults: accepts everything"))
     yield from _places(config)
-    for listener in config.listen:
-        yield _listener(listener)
+    try:
+        sinks = live.read(config)
+    except OSError as error:
+        sinks = []
+        yield Finding(BAD, "state", f"{error.filename}: {error.strerror}")
+    for address in live.addresses(config, sinks):
+        yield _listener(address)
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = GOOD if files >= _FILES_WANTED else WARN
     yield Finding(
@@ -114,14 +119,13 @@ def _places(config: Config) -> Iterator[Finding]:
         )
 
 
-def _listener(listener: Listener) -> Finding:
-    address = listener.unix or f"{listener.host}:{listener.port}"
-    what = f"port {address}" + (f" ({listener.name})" if listener.name else "")
+def _listener(address: str) -> Finding:
+    what, port = f"port {address}", address.rpartition(":")[2]
     try:
-        greeting = _greeting(listener)
+        greeting = _greeting(address)
     except OSError as error:
-        hint = "is the sink running? (sockets from systemd, and --listen, come before the configuration)"
-        if listener.port and listener.port < 1024 and os.geteuid() != 0:
+        hint = "is the sink running?"
+        if port.isdigit() and int(port) < 1024 and os.geteuid() != 0:
             hint += " ports below 1024 need root, a socket from systemd, or a redirect"
         return Finding(BAD, what, f"{error.strerror or error}; {hint}")
     if not greeting.startswith("220"):
@@ -129,9 +133,7 @@ def _listener(listener: Listener) -> Finding:
     return Finding(GOOD, what, greeting)
 
 
-def _greeting(listener: Listener) -> str:
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - read, not bound
-    address = listener.unix or f"{everywhere.get(listener.host, listener.host)}:{listener.port}"
+def _greeting(address: str) -> str:
     with _connect(address) as connection:
         return connection.recv(512).decode("ascii", "replace").strip()
 

@@ -168,7 +168,10 @@ async def _hide(request: Request, shown: bool) -> Hide:
 async def status(request: Request, wants: AskNothing) -> Response:
     """What the trap is doing now, as `spamtrap status --json` has it."""
     here = site(request)
-    return answer(await asyncio.to_thread(lambda: collect(here.config, here.spool)))
+    told = await asyncio.to_thread(lambda: collect(here.config, here.spool))
+    for sink in told.sinks:
+        sink.addresses = []  # they are the trap's
+    return answer(told)
 
 
 async def export(request: Request, wants: AskExport) -> Response:

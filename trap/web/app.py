@@ -132,7 +132,7 @@ async def no_archive(request: Request, error: Exception) -> Response:
         404 if request.url.path.startswith(FOR_PROGRAMS) else 200,
         "No mail is archived yet",
         "The archive begins with the first message that comes through the pipeline.",
-        "spamtrap replay some.eml --to 127.0.0.1:2525",
+        f"spamtrap replay some.eml --to {site(request).mail_address()}",
     )
 
 

@@ -56,8 +56,6 @@ class View(msgspec.Struct):
     drops: list[tuple[str, str, int, float]]
     """Queue, reason, how many, share of the most frequent in percent."""
     charts: list[Chart]
-    address: str
-    """Where mail is taken in, for the empty page."""
 
     @property
     def is_empty(self) -> bool:
@@ -80,7 +78,6 @@ def view(config: Config, look: Look, span: str) -> View:
         _totals(look, span),
         [(queue, reason, number, round(100 * number / most, 1)) for (queue, reason), number in drops],
         [arrivals(points, span), ends(points, span)],
-        next((f"127.0.0.1:{each.port}" for each in config.listen if not each.unix), "127.0.0.1:2525"),
     )
 
 

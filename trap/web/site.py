@@ -14,7 +14,8 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from trap import __version__, acts
+from trap import __version__, acts, live
+from trap.archive.owndomains import OwnDomains
 from trap.archive.reading import Reading
 from trap.config import Config
 from trap.queue import Spool
@@ -23,7 +24,6 @@ from trap.view.viewer import Viewer
 from trap.web import forms
 from trap.web.guard import LOCAL
 from trap.web.landing import Landings
-from trap.web.owndomains import OwnDomains
 from trap.web.pulse import Pulse
 from trap.web.tries import Tries
 
@@ -51,6 +51,7 @@ class Site:
         self.for_programs = Reading(config.paths.archive, threads=2)  # people never wait behind programs
         self.tries = Tries()
         self.templates = _environment()
+        self.templates.globals["mail_address"] = self.mail_address
         self.ended: OrderedDict[str, None] = OrderedDict()
         """Sessions that were logged out, the last of them."""
 
@@ -82,6 +83,15 @@ class Site:
     def own_domains(self) -> OwnDomains:
         """The domains that mail to us is for."""
         return OwnDomains(self.reading)
+
+    def mail_address(self) -> str:
+        """Where mail is to be sent to, for who has none yet.
+
+        Raises:
+            OSError: the state directory can't be read.
+        """
+        known = live.addresses(self.config, live.read(self.config))
+        return next((each for each in known if not each.startswith("/")), known[0])
 
     def close(self) -> None:
         """End the children and close the files."""

@@ -2,10 +2,13 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 from clikit import Run
 
@@ -13,7 +16,10 @@ from trap import fsio
 from trap.cli import COMMANDS, base
 from trap.cli import spamtrap as root
 from trap.cli.base import App, Group
+from trap.config import paths_below
+from trap.configfile import parse
 from trap.intake import Intake
+from trap.live import Board, Live
 
 EML = b"Return-Path: <s@example.org>\r\nSubject: a prize\r\nFrom: s@example.org\r\n\r\nYou have won.\r\n"
 
@@ -270,6 +276,26 @@ def test_doctor_finds_out_why_no_mail_comes(run: Run, home: Path) -> None:
     (home / "spamtrap.yaml").write_text("pipline: []\n")
     [row] = run("doctor", "--json").rows
     assert (row["state"], row["what"]) == ("bad", "configuration")
+
+
+def test_doctor_looks_where_the_sink_says_it_listens(run: Run, home: Path) -> None:
+    def greet() -> None:
+        client, _ = server.accept()
+        with client:
+            client.sendall(b"220 trap\r\n")
+
+    (home / "spamtrap.yaml").write_text("listen: [{port: 1}]\n")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = "{}:{}".format(*server.getsockname())
+        board = Board(msgspec.structs.replace(parse(""), paths=paths_below(home)))
+        board.publish(Live(pid=1, addresses=[address]))
+        greeter = threading.Thread(target=greet)
+        greeter.start()
+        found = {row["what"]: row for row in run("doctor", "--json").rows}
+        greeter.join()
+        board.close()
+    assert found[f"port {address}"]["text"] == "220 trap"
+    assert "port 127.0.0.1:1" not in found
 
 
 def test_inject_keeps_the_limits_of_the_sink(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from trap.archive.query import Query
 from trap.config import Accept, Config, Tagged
 from trap.envelope import Rcpt
 from trap.job import Job
+from trap.live import Board, Live
 from trap.web.listing import PAGE, sender_of
 
 EVIL = "<script>alert(1)</script>\"'><b>"
@@ -236,9 +237,12 @@ def test_an_empty_archive_says_what_to_do(alone: tuple[Visitor, Config]) -> None
     assert answer.status_code == 200
     assert "spamtrap replay" in answer.text
     fill(config, [])
+    board = Board(config)
+    board.publish(Live(pid=1, addresses=["127.0.0.1:18942"]))
     answer = me.get("/messages")
+    board.close()
     assert answer.status_code == 200
-    assert "spamtrap replay" in answer.text
+    assert "spamtrap replay some.eml --to 127.0.0.1:18942" in answer.text
 
 
 # Narrowing
@@ -289,6 +293,15 @@ def test_bars_lead_to_what_they_count(me: Visitor) -> None:
         if count:
             assert number_found(me.get(address).text) == count
     assert page.count("<td><a href=") == sum(1 for _, count in found if count)
+
+
+def test_the_ends_of_a_short_time_are_told_apart(alone: tuple[Visitor, Config]) -> None:
+    me, config = alone
+    fill(config, [job(number, at=NOVEMBER + 20 * number) for number in (0, 1)])
+    drawn = re.search(r"<figcaption.*</figcaption>", me.get("/messages").text, re.DOTALL)
+    assert drawn
+    said = words(drawn[0])
+    assert said.startswith("2026-11-01 00:00:00 ") and said.endswith(" 2026-11-01 00:00:21")
 
 
 def test_how_far_back(me: Visitor) -> None:

@@ -86,6 +86,15 @@ def test_without_mail_it_says_how_to_send_some(reader: Visitor) -> None:
     assert "spamtrap replay some.eml --to 127.0.0.1:2626" in shown
 
 
+def test_it_names_the_address_where_a_sink_really_takes_mail(reader: Visitor, sink: Board) -> None:
+    """Not the one of the configuration: `up --listen` and systemd's sockets come before it."""
+    sink.publish(Live(pid=1, told=time.time(), addresses=["/run/trap.sock", "[::1]:18942"]))
+    told = "spamtrap replay some.eml --to [::1]:18942"
+    assert told in text(reader.get("/").text)
+    assert told in text(reader.get("/messages").text)
+    assert all(each["addresses"] == [] for each in reader.get("/api/v1/status").json()["sinks"])
+
+
 def test_what_came_and_went(reader: Visitor, spool: Spool) -> None:
     pass_through(spool, 3)
     pass_through(spool, 2, drop="duplicate")
