@@ -160,6 +160,13 @@ def test_the_way_back_leads_to_the_place_in_the_list(
         assert rows[0] == f"m{JOBS[number].id}"
 
 
+def test_a_header_field_without_a_value_shows_none(tmp_path: Path) -> None:
+    empty = job(1, message=b"Subject: hello\r\nX-Keywords: \r\n\r\nhello\r\n")
+    with visitor(archived(tmp_path, empty)) as me:
+        page = me.get(f"/messages/{empty.id}?show=headers").text
+    assert re.search(r'<th scope="row">X-Keywords</th>\s*<td></td>', page)
+
+
 def test_a_search_that_is_none_is_said(me: Visitor) -> None:
     page = me.get(f"/messages/{JOBS[4].id}", params={"q": "(("})
     assert page.status_code == 200
