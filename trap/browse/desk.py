@@ -1,8 +1,11 @@
 """What the screen works with: the archive, the viewer, and the masks, in words that a screen can show."""
 
+from collections.abc import Callable
+
 from trap import acts
 from trap.archive.index import TooSlow
 from trap.archive.library import Facets, Histogram, Library, Row
+from trap.archive.owndomains import OwnDomains
 from trap.archive.query import Query
 from trap.archive.reading import NoArchive, Reading, Unreadable
 from trap.archive.record import Corrupt, Record
@@ -43,7 +46,7 @@ class Desk:
         self._reading = Reading(config.paths.archive)
         self._viewer = Viewer()
         self._masked: dict[str, Row] = {}
-        self._shared = known([], config)
+        self._own_domains = OwnDomains(self._reading)
         self.shown = False
 
     def close(self) -> None:
@@ -122,9 +125,16 @@ class Desk:
             self._masked[row.id] = row._replace(subject=subject, sender=sender, mail_from=mail_from)
         return self._masked[row.id]
 
-    def hide_text(self, text: str) -> str:
-        """A text that belongs to no single message, masked unless identities are shown."""
-        return text if self.shown else mask_text(text, self._shared)
+    async def shared_mask(self) -> Callable[[str], str]:
+        """What masks texts that belong to no single message; nothing where identities are shown.
+
+        Raises:
+            NoArchive, Unreadable, TooSlow: nobody knows what is to be masked.
+        """
+        if self.shown:
+            return str
+        names = known([], self._config) | await self._own_domains.get()
+        return lambda text: mask_text(text, names)
 
     def show(self) -> None:
         """Show identities from now on. That is written down.

@@ -277,10 +277,11 @@ class Main(Screen[None]):
         """Narrow the search by what the messages have in common."""
         try:
             facets = await self.desk.facets(self._window.query)
+            hide = await self.desk.shared_mask()
         except _UNREADABLE as error:
             self._tell(sentence(error), bad=True)
             return
-        added = await self.app.push_screen_wait(Counts(facets, self.desk.hide_text))
+        added = await self.app.push_screen_wait(Counts(facets, hide))
         if added:
             self._to_list()
             self._find(Search(with_term(self._text, added), None), remember=True)

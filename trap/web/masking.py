@@ -33,7 +33,7 @@ async def shared_mask(request: Request, *, shown: bool | None = None) -> Hide:
         shown: whether identities are shown; as in the session when not given.
 
     Raises:
-        NoArchive, Unreadable: nobody knows what is to be masked.
+        NoArchive, Unreadable, TooSlow: nobody knows what is to be masked.
     """
     here = site(request)
     if here.revealed(request) if shown is None else shown:

@@ -261,6 +261,20 @@ async def test_narrow_by_counts(full: Config) -> None:
         assert 'tag:"old list"' in me.screen
 
 
+async def test_our_domains_are_masked_among_the_counts(tmp_path: Path) -> None:
+    """Probes and forged senders name the recipient's own domain."""
+    config = config_at(tmp_path)
+    config.paths.state.mkdir()
+    forged = mail(1).replace(b"joe@a.example", b"boss@own-trap.example")
+    fill(config, [job(n, message=forged, rcpts=[Rcpt(address="x@own-trap.example")]) for n in range(3)])
+    async with reader(config, WIDE) as me:
+        await me.press("f")
+        await me.until(lambda: isinstance(me.app.screen, Counts) and "•••" in me.screen)
+        assert "own-trap" not in me.screen
+        await me.press("escape", "m", "y", "f")
+        await me.until(lambda: isinstance(me.app.screen, Counts) and "own-trap.example" in me.screen)
+
+
 async def test_keys_are_shown(full: Config) -> None:
     async with reader(full) as me:
         await me.press("question_mark")
