@@ -11,7 +11,6 @@ from trap.archive.record import Record
 from trap.archive.search import Row
 from trap.browse.pager import BAD, GOOD, NAME, SOFT, STRONG, WARN, Line, said
 from trap.units import age, size
-from trap.view.defang import defang_text
 from trap.view.outline import outline
 from trap.view.session import facts, oddities
 from trap.view.source import MAX_LINES, line_count, raw_lines
@@ -86,7 +85,7 @@ def _text(opened: Opened) -> Iterator[Line]:
         yield _note("(made of its HTML)")
     for line in view.text.split("\n"):
         quoted = line.startswith(">")
-        yield Line(said(defang_text(line), SOFT if quoted else ""))
+        yield Line(said(line, SOFT if quoted else ""))
 
 
 def _links(opened: Opened) -> Iterator[Line]:
@@ -187,7 +186,7 @@ def _session(opened: Opened) -> Iterator[Line]:
 def _headers(opened: Opened) -> Iterator[Line]:
     for field in opened.view.headers:
         name = said(f"{field.name}: ", NAME) if field.name else Text()
-        yield Line(name + said(defang_text(field.value)), 4)
+        yield Line(name + said(field.value), 4)
         if field.defect:
             yield Line(said(f"    ! {field.defect}", WARN), 6)
     if not opened.view.headers:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 
 from trap.view import body, headers, parts
+from trap.view.defang import defang_text
 from trap.view.view import DiffLine
 
 MAX_LINES = 1500
@@ -15,7 +16,7 @@ CONTEXT = 3
 
 
 def difference(left: bytes, right: bytes) -> list[DiffLine]:
-    """What differs between two messages, long runs of lines alike folded."""
+    """What differs between two messages, long runs of lines alike folded; URLs are defanged."""
     ours, theirs = lines(left), lines(right)
     matcher = SequenceMatcher(None, ours, theirs)
     blocks = matcher.get_opcodes()
@@ -28,6 +29,8 @@ def difference(left: bytes, right: bytes) -> list[DiffLine]:
             found += _folded(same, number == 0, number == len(blocks) - 1)
         else:
             found += _beside(ours[i:i_end], theirs[j:j_end], i, j)
+    for line in found:
+        line.left, line.right = defang_text(line.left), defang_text(line.right)
     return found
 
 

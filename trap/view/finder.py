@@ -55,9 +55,8 @@ def _traces(name: str) -> tuple[str, ...]:
     """What a text holds, in lower case, that holds a trace of a name; it may hold it without."""
     local, _, domain = name.lower().rpartition("@")
     plain = {name.lower(), domain, registrable(domain), local, local.partition("+")[0]} - ROLES - {""}
-    plain.update([word.replace(".", "[.]") for word in plain])
     hidden = {form.lower() for word in (name, local) if len(word) >= MIN_WORD for form in _hidden(word)}
-    return tuple(word for word in plain | hidden if len(word) >= SHORTEST)
+    return tuple(word for word in _also_defanged(plain | hidden) if len(word) >= SHORTEST)
 
 
 class _Finder:
@@ -72,14 +71,13 @@ class _Finder:
             if len(name) < SHORTEST:
                 continue
             if not at:
-                (domains if registrable(domain) else words).update({name, name.replace(".", "[.]")} - ROLES)
+                (domains if registrable(domain) else words).update({name} - ROLES)
                 continue
             domains.update(word for word in (domain, registrable(domain)) if len(word) >= SHORTEST)
             for word in {local, local.partition("+")[0]} - ROLES:
                 if len(word) >= SHORTEST:
                     (words if len(word) < MIN_WORD else forms).add(word)
             (words if len(name) < MIN_WORD else forms).add(name)
-        domains.update([domain.replace(".", "[.]") for domain in domains])
         few = len(names) <= MAX_HIDDEN
         hidden = {form for name in forms for form in _hidden(name)} if few else set()
         # What begins or ends another word by chance, as "part" ends "multipart", has to stand alone.
@@ -109,8 +107,13 @@ _finder = lru_cache(maxsize=64)(_Finder)
 
 def _expression(words: set[str], whole: bool) -> re.Pattern[str]:
     """Any of many words; what they begin with alike is tried once."""
-    trie = _trie(words) if words else "(?!)"
+    trie = _trie(_also_defanged(words)) if words else "(?!)"
     return re.compile(rf"(?<![a-z0-9]){trie}(?![a-z0-9])" if whole else trie, re.IGNORECASE)
+
+
+def _also_defanged(words: set[str]) -> set[str]:
+    """Words as they are, and as they stand in the host of a URL that was defanged."""
+    return words | {word.replace(".", "[.]").replace("@", "[@]") for word in words}
 
 
 def _hidden(form: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from trap.view import body, headers, markup, parts
+from trap.view.defang import defang_text
 from trap.view.hops import hops
 from trap.view.names import made_up, safe
 from trap.view.urls import urls
@@ -33,8 +34,11 @@ class _Reading:
         self._text = ""
 
     def headers(self) -> dict[str, Any]:
+        fields = list(headers.shown(self._scan))
+        for field in fields:
+            field.value = defang_text(field.value)
         return {
-            "headers": list(headers.shown(self._scan)),
+            "headers": fields,
             "addresses": headers.addresses(self._scan),
             "defects": self._defects,
         }
@@ -54,7 +58,8 @@ class _Reading:
     def text(self) -> dict[str, Any]:
         self._text, from_html, defects = body.text(self._parts, self._message)
         self._defects += defects
-        return {"text": self._text, "text_from_html": from_html, "defects": self._defects}
+        shown = defang_text(self._text)
+        return {"text": shown, "text_from_html": from_html, "defects": self._defects}
 
     def html(self) -> dict[str, Any]:
         found = body.html_parts(self._parts)

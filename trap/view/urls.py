@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from trap.traces import registrable
-from trap.view.defang import defang, host, to_unicode
+from trap.view.defang import defang, defang_text, host, to_unicode
 from trap.view.glyphs import visible_line
 from trap.view.view import Url
 
@@ -80,7 +80,7 @@ def _add(found: dict[tuple[str, str], Url], url: str, shown: str, where: str) ->
             defang(url if not url.startswith("data:") else f"{url[:60]}…"),
             visible_line(name).replace(".", "[.]"),
             other.replace(".", "[.]") if other != name else "",
-            shown,
+            defang_text(shown),
             where,
             bool(name and shown) and misleading(shown, name),
         )

@@ -15,9 +15,9 @@ class Header(msgspec.Struct):
     name: str
     """As written; empty for a line that is no field."""
     value: str
-    """Unfolded, encoded words (RFC 2047) decoded."""
+    """Unfolded, encoded words (RFC 2047) decoded, URLs defanged."""
     raw: str
-    """As it stands, folds included, each line of it on its own."""
+    """As it stands, folds and URLs included, each line of it on its own."""
     line: int
     """Number of its first line in the message, from 1."""
     defect: str = ""
@@ -91,7 +91,7 @@ class Url(msgspec.Struct):
     unicode_host: str = ""
     """Where that is something else."""
     shown: str = ""
-    """The text it stands behind, if any."""
+    """The text it stands behind, if any, defanged too."""
     where: str = "text"
     """text, link, image, form, style or other."""
     misleading: bool = False
@@ -107,7 +107,7 @@ class View(msgspec.Struct):
     """Oldest first; the last is the SMTP session in which we got it."""
     parts: list[PartInfo] = []
     text: str = ""
-    """For reading; invisible characters that hide or turn text are written as ⟨U+…⟩."""
+    """For reading; URLs are defanged, invisible characters that hide or turn text written as ⟨U+…⟩."""
     html: str = ""
     """A whole document, for a sandboxed frame; empty when there is no HTML part."""
     text_from_html: bool = False

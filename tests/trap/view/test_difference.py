@@ -28,3 +28,8 @@ def test_each_side_is_whole(left: bytes, right: bytes) -> None:
     hidden = sum(line.left_no for line in found if line.kind == "fold")
     assert hidden + sum(line.kind in ("same", "changed", "left") for line in found) == len(lines(left))
     assert hidden + sum(line.kind in ("same", "changed", "right") for line in found) == len(lines(right))
+
+
+def test_urls_are_defanged_after_they_were_compared() -> None:
+    (line,) = (line for line in difference(b"X: http://a.example", b"X: hxxp://a[.]example") if line.left)
+    assert line == DiffLine("changed", "X: hxxp://a[.]example", "X: hxxp://a[.]example", 1, 1)
