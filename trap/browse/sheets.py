@@ -155,6 +155,8 @@ def _hop(number: int, hop: Hop) -> Iterator[Line]:
     yield Line(said(f"   → {hop.by or 'nobody named'}") + said(f"  {how}", SOFT), 5)
     for reason in hop.forged:
         yield Line(said(f"   ! forged? {reason}", BAD), 5)
+    if hop.note:
+        yield Line(said(f"   {hop.note}", SOFT), 5)
     yield Line(Text())
 
 

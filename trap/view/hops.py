@@ -82,6 +82,8 @@ def hops(fields: list[Field], source: Source) -> list[Hop]:
             before = hop.time
         if following is not None:
             hop.forged += _doubts(hop, following, source)
+    if own.gap_seconds is not None and own.gap_seconds > _LONG:
+        own.note = f"We got it {_span(own.gap_seconds)} after the step before: old mail, sent again."
     return path
 
 
@@ -171,7 +173,7 @@ def _of_time(hop: Hop, following: Hop, source: Source) -> Iterator[str]:
         yield f"It is dated {_span(hop.time - source.received_at)} after we got the message: likely made up."
     elif following.time is not None and hop.time - following.time > _SKEW:
         yield f"It is dated {_span(hop.time - following.time)} after the next hop: a wrong clock, or forged."
-    elif following.time is not None and following.time - hop.time > _LONG:
+    elif following.time is not None and following.time - hop.time > _LONG and not following.trusted:
         yield f"{_span(following.time - hop.time)} passed until the next hop: held back, or made up."
 
 

@@ -41,6 +41,8 @@ class Hop(msgspec.Struct):
     """Since the hop before; negative when time ran backwards."""
     forged: list[str] = []
     """Why it may be forged: short sentences."""
+    note: str = ""
+    """What is worth knowing of it, and speaks against nobody."""
     trusted: bool = False
     """Whether we saw it ourselves: true of the last hop, our own session."""
     line: int = 0
