@@ -22,6 +22,7 @@ from trap.archive.reading import NoArchive, Unreadable
 from trap.config import Config
 from trap.web import api, campaigns, download, health, login, message, messages, now, queues
 from trap.web.guard import FOR_PROGRAMS, HEADERS, Guard
+from trap.web.openapi import ROOT
 from trap.web.site import STATIC, Site, site
 
 log = logging.getLogger("spamtrap.web")
@@ -37,6 +38,7 @@ _TITLES = {
 _WHAT = {
     404: "The address is mistyped, or of something that is gone. The search finds all that was archived."
 }
+_FOR_API = {404: f"nothing is here: {ROOT}/openapi.json says what there is"}
 
 
 def build(config: Config) -> Starlette:
@@ -121,15 +123,18 @@ async def refused(request: Request, error: Exception) -> Response:
     if error.status_code < 400:
         return Response(status_code=error.status_code, headers=error.headers)
     status = error.status_code
-    said = error.detail if error.detail != HTTPStatus(status).phrase else _WHAT.get(status, "")
+    what = _FOR_API if request.url.path.startswith("/api/") else _WHAT
+    said = error.detail if error.detail != HTTPStatus(status).phrase else what.get(status, "")
     return wrong(request, status, _TITLES.get(status, "This did not work"), said)
 
 
 async def no_archive(request: Request, error: Exception) -> Response:
-    """Nothing was archived yet."""
+    """Nothing was archived yet: lists are empty, and what has a name of its own is not there."""
+    if request.url.path.startswith(FOR_PROGRAMS):
+        return JSONResponse({"error": "nothing is archived yet"}, 404)
     return wrong(
         request,
-        404 if request.url.path.startswith(FOR_PROGRAMS) else 200,
+        404 if request.path_params else 200,
         "No mail is archived yet",
         "The archive begins with the first message that comes through the pipeline.",
         f"spamtrap replay some.eml --to {site(request).mail_address()}",

@@ -196,7 +196,13 @@ def test_a_trap_without_mail_is_ready_and_says_so(tmp_path: Path) -> None:
         assert me.get("/readyz").json() == {"spool": "ok", "archive": "ok, but nothing is archived yet"}
         answer = me.get("/api/v1/messages")
         assert answer.status_code == 404
-        assert "archived yet" in answer.json()["error"] or "archive begins" in answer.json()["error"]
+        assert answer.json() == {"error": "nothing is archived yet"}
+
+
+def test_a_wrong_path_leads_to_the_document(me: Visitor) -> None:
+    answer = me.get("/api/v1/mesages")
+    assert answer.status_code == 404
+    assert f"{ROOT}/openapi.json" in answer.json()["error"]
 
 
 @pytest.fixture(scope="module")

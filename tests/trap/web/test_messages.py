@@ -236,6 +236,7 @@ def test_an_empty_archive_says_what_to_do(alone: tuple[Visitor, Config]) -> None
     answer = me.get("/messages")
     assert answer.status_code == 200
     assert "spamtrap replay" in answer.text
+    assert me.get(f"/messages/{job(1).id}").status_code == 404
     fill(config, [])
     board = Board(config)
     board.publish(Live(pid=1, addresses=["127.0.0.1:18942"]))
