@@ -56,10 +56,10 @@ def run(config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     try:
-        listener = Listener(host=web.host, port=web.port, name="web")
+        listener = Listener(host=web.host, port=web.port)
         sockets = [sock for sock, _ in open_sockets([listener])]
     except StartError as error:
-        log.error("%s", error)
+        log.error("%s (web.host and web.port, or --port, name another place)", error)
         return error.code
     for sock in sockets:
         log.info("web page at %s", address(sock))

@@ -1,8 +1,13 @@
 """The server: how long it waits for people who say nothing."""
 
 import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import uvicorn
 from starlette.applications import Starlette
@@ -10,8 +15,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from support import eventually
-from webkit import answers, served
+from webkit import answers, config_at, served
 
+from trap.configweb import Web
 from trap.web import server
 
 HEAD = b"Host: 127.0.0.1\r\n\r\n"
@@ -62,3 +68,22 @@ def test_a_server_ends_well_when_told_to(tmp_path: Path) -> None:
     with served(tmp_path) as address:
         assert answers(int(address.rpartition(":")[2]))
     assert "web page at" in (tmp_path / "web.log").read_text()
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Those of signals are put back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_port_that_is_taken_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        config = msgspec.structs.replace(config_at(tmp_path), web=Web(port=port))
+        assert server.run(config) == os.EX_UNAVAILABLE
+    assert f"can't listen on 127.0.0.1:{port}: Address already in use" in caplog.text
+    assert "--port" in caplog.text
