@@ -192,7 +192,7 @@ def _stats_rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "mail", size(found["message_bytes"])
     share = found["segment_bytes"] / (found["message_bytes"] or 1)
     yield (
-        f"{found['segments']} segments, {found['segments_open']} open",
+        f"{_segments(found['segments'])}, {found['segments_open']} open",
         f"{size(found['segment_bytes'])} ({share:.0%})",
     )
     yield "a message, archived", size(found["segment_bytes"] / messages)
@@ -225,7 +225,7 @@ def verify(app: App, as_json: bool) -> None:
         json_line({**counts, "faults": faults})
     else:
         click.echo(
-            f"{proof.records:,} messages, {size(proof.message_bytes)}, in {proof.segments} segments:"
+            f"{proof.records:,} messages, {size(proof.message_bytes)}, in {_segments(proof.segments)}:"
             f" {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}"
         )
     if faults:
@@ -254,10 +254,12 @@ def _list(app: App, text: str, limit: int | None, before: str | None, as_json: b
             for row in rows:
                 json_line(row.to_map())
         else:
-            _show_rows(rows)
+            _show_rows(
+                rows, "nothing older" if before else "nothing matches" if text else "nothing is archived yet"
+            )
 
 
-def _show_rows(rows: Iterable[Row]) -> None:
+def _show_rows(rows: Iterable[Row], nothing: str) -> None:
     cells = [
         (
             row.id,
@@ -269,6 +271,8 @@ def _show_rows(rows: Iterable[Row]) -> None:
         )
         for row in rows
     ]
+    if not cells and sys.stderr.isatty():
+        click.echo(nothing, err=True)
     show(table(("id", "received (UTC)", ">size", "client", "from", "subject"), cells))
 
 
@@ -281,6 +285,10 @@ def _records(library: Library, rows: Iterable[Row]) -> Iterator[Record]:
             continue
         except Corrupt as error:
             click.echo(f"spamtrap: {error}", err=True)
+
+
+def _segments(number: int) -> str:
+    return "1 segment" if number == 1 else f"{number:,} segments"
 
 
 def _when(seconds: float | None) -> str:

@@ -115,6 +115,14 @@ def test_what_is_wrong_with_a_query_is_pointed_at(
     assert place == shown
 
 
+def test_who_finds_nothing_is_told_so(run: Run, jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    search = ["archive", "search", "nosuchword"]
+    assert (run(*search).code, run(*search).err) == (0, "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert "nothing matches" in run(*search).err
+    assert "nothing matches" not in run(*search, "--json").err
+
+
 def test_show(run: Run, jobs: list[Job]) -> None:
     out = run("archive", "show", jobs[1].id).out
     for fact in (
@@ -238,6 +246,14 @@ def test_stats(run: Run, jobs: list[Job]) -> None:
     shown = run("archive", "stats").out
     assert "2026-11-01 00:00:03" in shown
     assert "words and facts" in shown
+
+
+def test_one_is_one(run: Run, home: Path) -> None:
+    store = Store(home / "archive")
+    store.put([job(1)])
+    store.close()
+    assert "1 segment, 1 open" in run("archive", "stats").out
+    assert "in 1 segment:" in run("archive", "verify").out
 
 
 def test_verify(run: Run, home: Path, jobs: list[Job]) -> None:
