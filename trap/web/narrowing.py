@@ -81,6 +81,8 @@ class Facet(NamedTuple):
     title: str
     values: list[Value]
     more: list[Value]
+    masked: int
+    """Values that are not offered, as they would tell who the trap is."""
 
 
 class Bar(NamedTuple):
@@ -142,15 +144,16 @@ def facets(found: Facets, text: str, hide: Hide) -> list[Facet]:
 
     Args:
         text: the query.
-        hide: masks what must not be seen; a value that it changes is not offered.
+        hide: masks what must not be seen; a value that it changes is only counted.
     """
     made = []
     for name in FACETS:
-        counted = [(value, count) for value, count in found.values.get(name, []) if hide(value) == value]
+        known = found.values.get(name, [])
+        counted = [(value, count) for value, count in known if hide(value) == value]
         most = max((count for _, count in counted), default=0)
         values = [_value(name, value, count, count / most, text) for value, count in counted[:FOLDED]]
-        if values:
-            made.append(Facet(TITLES[name], values[:SHOWN], values[SHOWN:]))
+        if known:
+            made.append(Facet(TITLES[name], values[:SHOWN], values[SHOWN:], len(known) - len(counted)))
     return made
 
 
