@@ -15,11 +15,10 @@ from trap.view.outline import outline
 from trap.view.session import facts, oddities
 from trap.view.source import MAX_LINES, line_count, raw_lines
 from trap.view.veil import Veil
-from trap.view.view import Hop, PartInfo, Url, View
+from trap.view.view import Hop, PartInfo, Url, View, lacking
 
 _LABEL = 14
 """Cells of the names in front of values."""
-_MISSING = {"html": "its HTML", "urls": "its links", "hashes": "the hashes of its files"}
 
 
 class Opened(NamedTuple):
@@ -68,10 +67,8 @@ def head(opened: Opened) -> list[Line]:
 
 
 def _troubles(opened: Opened) -> Iterator[str]:
-    missing = opened.view.missing
-    if missing:
-        listed = ", ".join(_MISSING.get(name, f"its {name}") for name in missing)
-        yield f"reading it takes too long, as its sender may want: without {listed}"
+    if missing := lacking(opened.view):
+        yield missing
     if defects := opened.view.defects:
         more = f" (and {len(defects) - 1:,} more: s session)" if len(defects) > 1 else ""
         yield f"{defects[0]}{more}"

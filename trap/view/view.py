@@ -5,7 +5,15 @@ Only `View.html` is a document, and only for a sandboxed frame.
 
 import msgspec
 
-SECTIONS = ("headers", "hops", "parts", "text", "html", "urls", "hashes")
+SECTIONS = {
+    "headers": "its header",
+    "hops": "its way",
+    "parts": "its parts",
+    "text": "its text",
+    "html": "its HTML",
+    "urls": "its URLs",
+    "hashes": "the hashes of its files",
+}
 """What a message is read for, in this order; a message that takes too long lacks the last ones."""
 
 
@@ -119,6 +127,17 @@ class View(msgspec.Struct):
     addresses: list[Address] = []
     missing: list[str] = []
     """Sections (SECTIONS) that took too long, or too much memory."""
+
+
+def lacking(view: View) -> str:
+    """A sentence on what is missing; empty when nothing is.
+
+    >>> lacking(View(missing=["html", "urls"]))
+    'Reading it takes too long, as its sender may want: without its HTML and its URLs.'
+    """
+    *most, last = [SECTIONS[name] for name in view.missing] or [""]
+    named = f"{', '.join(most)} and {last}" if most else last
+    return f"Reading it takes too long, as its sender may want: without {named}." if named else ""
 
 
 class Part(msgspec.Struct):

@@ -5,7 +5,7 @@ that is not done in time is killed and replaced; what it had sent by then is the
 holds up anything for longer than the deadline, and what it does to its parser it does to the child.
 
     with closing(Viewer()) as viewer:
-        view = viewer.view_now(record)
+        view = await viewer.view(record)
 """
 
 import asyncio
@@ -141,29 +141,6 @@ class Viewer:
         """
         return await _soon(self._first, self._difference(left, right), self._seconds)
 
-    def view_now(self, record: Record, images: bool = False) -> View:
-        """As `view`, for those who can wait."""
-        asked = _Asked(self._first, record, images, self._seconds)
-        try:
-            _now(asked.lane, asked.read, asked.seconds)
-        except Unviewable as error:
-            return asked.view(str(error))
-        return asked.view()
-
-    def part_now(self, record: Record, number: int) -> Part:
-        """As `part`, for those who can wait."""
-        lane = self._aside()
-        return _now(lane, self._part(lane, record, number), DOWNLOAD_SECONDS)
-
-    def packed_now(self, record: Record, number: int | None = None) -> bytes:
-        """As `packed`, for those who can wait."""
-        lane = self._aside()
-        return _now(lane, self._packed(lane, record, number), DOWNLOAD_SECONDS)
-
-    def difference_now(self, left: Record, right: Record) -> list[DiffLine]:
-        """As `difference`, for those who can wait."""
-        return _now(self._first, self._difference(left, right), self._seconds)
-
     def _part(self, lane: Lane, record: Record, number: int) -> Callable[[], Part]:
         request = wire.Request("part", [_source(record)], number=number, seconds=DOWNLOAD_SECONDS)
         return partial(_one, lane, request, [record.message], _deadline(request), Part)
@@ -184,15 +161,6 @@ async def _soon(lane: Lane, work: Callable[[], T], seconds: float) -> T:
     try:
         return await asyncio.wait_for(future, seconds + _GRACE)
     except TimeoutError:
-        raise Unviewable(_TOO_LONG) from None
-
-
-def _now(lane: Lane, work: Callable[[], T], seconds: float) -> T:
-    future = lane.submit(work)
-    try:
-        return future.result(seconds + _GRACE)
-    except TimeoutError:
-        future.cancel()
         raise Unviewable(_TOO_LONG) from None
 
 

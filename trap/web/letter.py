@@ -16,19 +16,10 @@ from trap.envelope import printable
 from trap.view.mask import MASK
 from trap.view.outline import outline
 from trap.view.session import Fact, facts, oddities
-from trap.view.view import Address, PartInfo, Url, View
+from trap.view.view import Address, PartInfo, Url, View, lacking
 from trap.web.download import is_naming
 from trap.web.lookup import Around
 
-_MISSING = {
-    "headers": "its header",
-    "hops": "its way",
-    "parts": "its parts",
-    "text": "its text",
-    "html": "its HTML",
-    "urls": "its URLs",
-    "hashes": "the hashes of its files",
-}
 _SENDERS = frozenset({"from", "sender", "reply-to", "return-path"})
 """Fields that name a sender; others name those the mail is for."""
 _ORDER = {name: at for at, name in enumerate(("from", "reply-to", "sender", "return-path", "to", "cc"))}
@@ -100,12 +91,7 @@ def narrowed(view: View, show: str) -> View:
 
 def troubles(view: View, near: Around) -> Iterator[str]:
     """What could not be had, in sentences."""
-    if view.missing:
-        parts = [_MISSING.get(name, name) for name in view.missing]
-        listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
-        yield f"Reading this message takes too long, as its sender may want: without {listed}."
-    if near.trouble:
-        yield near.trouble
+    yield from filter(None, (lacking(view), near.trouble))
 
 
 def told(row: Row, record: Record, view: View, near: Around) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from trap.archive.record import Record
 from trap.envelope import Envelope, Rcpt
 from trap.job import new_id
 from trap.view import lane
-from trap.view.view import SECTIONS
+from trap.view.view import SECTIONS, View
 from trap.view.viewer import Unviewable, Viewer
 
 ANSWER = 2.0
@@ -36,6 +36,12 @@ def record(message: bytes) -> Record:
         client_ip="203.0.113.9", helo="mail.b.example", rcpts=[Rcpt(address="trap@trap.example")]
     )
     return Record(new_id(), hashlib.sha256(message).digest(), envelope, {}, message)
+
+
+def look(viewer: Viewer, mail: Record) -> View:
+    """View a message in an event loop of its own: what asks may run in one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(viewer.view(mail))).result()
 
 
 def begin(viewer: Viewer) -> None:
@@ -55,7 +61,7 @@ def viewer() -> Iterator[Viewer]:
 
 
 def test_all_there_is_to_see(viewer: Viewer) -> None:
-    view = viewer.view_now(record(mixed_message(1)))
+    view = look(viewer, record(mixed_message(1)))
     assert [field.name for field in view.headers][:3] == ["From", "To", "Subject"]
     assert view.headers[2].value == "Überweisung"
     assert view.hops[-1].ip == "203.0.113.9"
@@ -85,17 +91,17 @@ async def test_the_same_from_an_event_loop_many_at_once(viewer: Viewer) -> None:
     assert (await viewer.difference(record(TEXT), record(TEXT)))[0].kind == "same"
 
 
-def test_a_part_without_a_name_gets_one(viewer: Viewer) -> None:
-    part = viewer.part_now(record(mixed(TEXT)), 1)
+async def test_a_part_without_a_name_gets_one(viewer: Viewer) -> None:
+    part = await viewer.part(record(mixed(TEXT)), 1)
     assert (part.name, part.data) == ("part-1.txt", b"hello there\r\n")
 
 
 @pytest.mark.parametrize("number", [-1, 2, 10**9])
-def test_there_is_no_part_beyond_the_last(viewer: Viewer, number: int) -> None:
+async def test_there_is_no_part_beyond_the_last(viewer: Viewer, number: int) -> None:
     with pytest.raises(LookupError):
-        viewer.part_now(record(mixed(TEXT)), number)
+        await viewer.part(record(mixed(TEXT)), number)
     with pytest.raises(LookupError):
-        viewer.packed_now(record(mixed(TEXT)), number)
+        await viewer.packed(record(mixed(TEXT)), number)
 
 
 async def test_what_may_be_malware_is_packed_with_the_password_of_old(viewer: Viewer) -> None:
@@ -113,7 +119,7 @@ async def test_what_may_be_malware_is_packed_with_the_password_of_old(viewer: Vi
 def test_a_bomb_is_answered_in_time(viewer: Viewer, name: str) -> None:
     bomb = record(BOMBS[name]())
     began = time.monotonic()
-    view = viewer.view_now(bomb)
+    view = look(viewer, bomb)
     assert time.monotonic() - began < ANSWER
     assert view.headers
     assert view.hops
@@ -127,7 +133,7 @@ def test_all_of_the_corpus_can_be_seen(viewer: Viewer, corpus: Path, kind: str, 
     def see(path: Path) -> None:
         mail = record(path.read_bytes())
         began = time.monotonic()
-        view = viewer.view_now(mail)
+        view = look(viewer, mail)
         assert time.monotonic() - began < ANSWER, path
         assert not view.missing, path
 
@@ -169,7 +175,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Viewer]:
 
 def test_of_a_message_that_takes_too_long_what_was_ready_is_shown(hanging: Viewer) -> None:
     began = time.monotonic()
-    view = hanging.view_now(record(b"Subject: hang\r\n\r\n"))
+    view = look(hanging, record(b"Subject: hang\r\n\r\n"))
     assert time.monotonic() - began < ANSWER
     assert view.headers[0].value == "hang"
     assert view.hops
@@ -181,7 +187,7 @@ async def test_its_child_is_replaced_and_those_in_the_queue_are_answered_too(han
     views = await asyncio.gather(*(hanging.view(record(b"Subject: hang\r\n\r\n")) for _ in range(5)))
     assert time.monotonic() - began < ANSWER
     assert views[-1].missing == list(SECTIONS)
-    eventually(lambda: not hanging.view_now(record(b"Subject: fine\r\n\r\n")).missing)
+    eventually(lambda: not look(hanging, record(b"Subject: fine\r\n\r\n")).missing)
 
 
 async def test_too_many_at_once_are_told_so(hanging: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,8 +208,8 @@ def children() -> set[int]:
 def test_a_child_that_dies_is_replaced(viewer: Viewer) -> None:
     for pid in children():
         os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not viewer.view_now(record(TEXT)).missing)
-    assert viewer.part_now(record(TEXT), 0).data
+    eventually(lambda: not look(viewer, record(TEXT)).missing)
+    assert asyncio.run(viewer.part(record(TEXT), 0)).data
 
 
 async def test_who_comes_too_late_costs_no_child(hanging: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +225,7 @@ async def test_who_comes_too_late_costs_no_child(hanging: Viewer, monkeypatch: p
     assert views[0].headers and views[0].missing
     assert views[-1].missing == list(SECTIONS)
     assert len(begun) <= 2
-    eventually(lambda: not hanging.view_now(plain).missing)
+    eventually(lambda: not look(hanging, plain).missing)
 
 
 async def test_a_child_that_still_begins_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +241,7 @@ async def test_a_child_that_still_begins_is_not_killed(monkeypatch: pytest.Monke
     monkeypatch.setattr(lane.subprocess, "Popen", start)
     with closing(Viewer(processes=1, seconds=0.5)) as made:
         assert (await made.view(record(TEXT))).missing == list(SECTIONS)
-        eventually(lambda: not made.view_now(record(TEXT)).missing)
+        eventually(lambda: not look(made, record(TEXT)).missing)
         assert len(started) == 1
 
 
@@ -278,7 +284,7 @@ async def test_what_nobody_waits_for_is_read_where_downloads_are(hanging: Viewer
 def test_children_end_with_the_viewer() -> None:
     before = children()
     with closing(Viewer(processes=3)) as made:
-        made.view_now(record(TEXT))
+        look(made, record(TEXT))
         assert len(children() - before) == 3
     assert not children() - before
 
@@ -307,7 +313,7 @@ def test_they_end_with_a_viewer_that_was_killed_too() -> None:
 def test_a_child_may_do_nothing_but_read() -> None:
     with closing(Viewer(processes=1, memory=1 << 28)) as made:
         before = children()
-        made.view_now(record(TEXT))
+        look(made, record(TEXT))
         (pid,) = [pid for pid in before if f"{1 << 28}" in Path(f"/proc/{pid}/cmdline").read_text()]
         limits = {
             line[:26].strip(): line[26:].split()[0]
@@ -322,9 +328,9 @@ def test_a_child_may_do_nothing_but_read() -> None:
 
 def test_a_message_too_large_for_its_memory_costs_no_more_than_itself() -> None:
     with closing(Viewer(processes=1, memory=1 << 28)) as made:
-        view = made.view_now(record(BOMBS["100 MB of base64"]() * 3))
+        view = look(made, record(BOMBS["100 MB of base64"]() * 3))
         assert view.missing
-        eventually(lambda: not made.view_now(record(TEXT)).missing)
+        eventually(lambda: not look(made, record(TEXT)).missing)
 
 
 def test_a_child_runs_our_code_and_can_open_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,8 +340,8 @@ def test_a_child_runs_our_code_and_can_open_nothing(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SECRET", "of the server")
     with closing(Viewer(processes=1)) as viewer:
-        assert viewer.view_now(
-            record(b"Subject: x\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\n\xf0\xf2")
+        assert look(
+            viewer, record(b"Subject: x\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\n\xf0\xf2")
         ).text
         child = viewer._first._idle.queue[0]._process.pid
         limits = Path(f"/proc/{child}/limits").read_text()
