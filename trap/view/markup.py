@@ -38,7 +38,8 @@ _HEAD = (
     '<meta name="referrer" content="no-referrer">\n'
     '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
     "<title>Message</title>\n<style>\n"
-    "body{margin:12px;background:#fff;color:#111;font:15px/1.5 system-ui,sans-serif;overflow-wrap:break-word}\n"
+    "body{margin:12px;background:#fff;color:#111;font:15px/1.5 system-ui,sans-serif;"
+    "overflow-wrap:break-word}\n"
     "table{max-width:100%}img{max-width:100%;height:auto}pre{white-space:pre-wrap}\n"
     "a{color:#0645ad;text-decoration:underline;cursor:help}\n"
     ".picture{display:inline-block;max-width:16em;box-sizing:border-box;padding:2px 6px;"
