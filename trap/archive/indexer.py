@@ -213,7 +213,7 @@ def _work(directory: Path, parent: _Parent) -> None:
         index = Index.open(directory)
         try:
             while not index.replaced:
-                catch_up(directory, index, parent.overdue)
+                catch_up(directory, index, lambda: parent.overdue() or index.replaced)
                 if parent.gone:
                     return
                 parent.wait(_IDLE)
