@@ -1,15 +1,21 @@
-"""What tests share: programs they need, free ports, waiting for something to become true."""
+"""What tests share: programs they need, free ports, waiting for something to be true, what things cost."""
 
 import os
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+EVERY = int(os.environ.get("SPAMTRAP_EVERY", "0"))
+"""Of the messages of the corpus a test takes every so many; with 0, as many as it has time for."""
+SOON = 10.0
+"""Seconds within which anything is answered, however much else the machine has to do."""
 
 
 def need(*programs: str) -> str:
@@ -46,3 +52,48 @@ def eventually(check: Callable[[], object], seconds: float = 20.0, what: str = "
         if time.monotonic() > end:
             pytest.fail(f"not within {seconds} s: {what or check}")
         time.sleep(0.02)
+
+
+def every(paths: Iterable[Path], usual: int) -> list[Path]:
+    """Every `usual`-th of the files, or as many as SPAMTRAP_EVERY says."""
+    return sorted(paths)[:: EVERY or usual]
+
+
+@contextmanager
+def at_most(seconds: float, what: object = "", pid: int = 0) -> Iterator[None]:
+    """Fail the test when what is done meanwhile costs more than that, or is not done SOON.
+
+    Seconds of a processor are counted and not those of a clock: they are the same whoever else is at work.
+
+    Args:
+        seconds: of all processors together, that a process and all below it may use.
+        what: is said when it was more.
+        pid: the process; this one if 0.
+    """
+    begun, before = time.monotonic(), used(pid)
+    yield
+    took, cost = time.monotonic() - begun, used(pid) - before
+    assert cost < seconds, f"{cost:.2f} s of a processor: {what}"
+    assert took < SOON, f"{took:.1f} s: {what}"
+
+
+def used(pid: int = 0) -> float:
+    """Seconds of a processor that a process and all below it have used, also those that ended; proc(5)."""
+    ticks = sum(_ticks(each) for each in _below(Path(f"/proc/{pid or os.getpid()}")))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _ticks(process: Path) -> int:
+    try:
+        return sum(map(int, (process / "stat").read_text().rpartition(")")[2].split()[11:15]))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it ended, and stands in its parent's account
+
+
+def _below(process: Path) -> list[Path]:
+    """A process, after its children: what ends meanwhile is rather counted twice than not at all."""
+    try:
+        listed = [task.read_text() for task in process.glob("task/*/children")]
+    except (FileNotFoundError, ProcessLookupError):
+        listed = []
+    return [each for pid in " ".join(listed).split() for each in _below(Path("/proc", pid))] + [process]

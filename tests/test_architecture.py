@@ -1,6 +1,7 @@
 """The walls of the design, held by reading the source: who imports whom, and who touches files' names."""
 
 import ast
+import gc
 import re
 from functools import cache
 from graphlib import TopologicalSorter
@@ -61,7 +62,13 @@ MAY_RENAME = {"trap.fsio", "trap.maillog"}
 
 @cache
 def tree(name: str) -> ast.Module:
-    return ast.parse(SOURCES[name].read_text())
+    """A module's source, parsed."""
+    # CPython 3.11 can't, if a finalizer parses at the same time, as does one that logs a traceback.
+    gc.disable()
+    try:
+        return ast.parse(SOURCES[name].read_text())
+    finally:
+        gc.enable()
 
 
 @cache
