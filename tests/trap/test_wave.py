@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,12 +120,12 @@ async def monitor(wave: Wave, seen: Counter[str]) -> None:
     """Knock again and again; no answer, or a refused connection, is an error."""
     while True:
         reader, writer = await asyncio.open_connection("127.0.0.1", wave.port, local_addr=("127.9.9.9", 0))
-        banner = await asyncio.wait_for(answer(reader), PATIENCE)
-        seen[banner[:3]] += 1
-        with suppress(ConnectionError):
-            writer.write(b"QUIT\r\n")
-            await reader.read()
-        writer.close()
+        with closing(writer):
+            banner = await asyncio.wait_for(answer(reader), PATIENCE)
+            seen[banner[:3]] += 1
+            with suppress(ConnectionError):
+                writer.write(b"QUIT\r\n")
+                await reader.read()
         await asyncio.sleep(0.05)
 
 
@@ -144,6 +144,11 @@ class Sink:
     def now(self) -> live.Live | None:
         """What it tells of itself."""
         return live.together(live.read(self.config))
+
+    def refused(self) -> set[str]:
+        """Why it turned somebody away so far."""
+        now = self.now()
+        return {reason for reason, times in now.refused.items() if times} if now else set()
 
     def levels(self) -> list[str]:
         """The levels it went through, as its log tells."""
@@ -202,27 +207,27 @@ async def break_over(sink: Sink, times: int) -> tuple[Counter[str], Counter[str]
     Returns:
         What clients and the monitor heard first on their connections.
     """
-    wave, seen = Wave(sink.port), Counter[str]()
-    knocking = asyncio.create_task(monitor(wave, seen))
-    idle = sink.memory()
-    clients: list[asyncio.Task[None]] = []
-    for goal in WAVE:
-        clients += [asyncio.create_task(client(wave, number)) for number in range(len(clients), goal * times)]
-        await until(lambda goal=goal: _met(wave) >= goal * times, f"{goal * times} clients")  # type: ignore[misc]
-        if 0.4 * PLACES < goal / WAVE[-1] < 0.8 * PLACES:
-            await until(lambda: "yellow" in sink.levels(), "yellow")
-    await until(lambda: "red" in sink.levels(), "red")
-    await until(lambda: (now := sink.now()) and now.refused.get("timeout"), "the silent to be put out")
-    now = sink.now()
-    assert now is not None
-    assert now.peak <= now.limit
-    assert now.refused["connections"] > 0
-    assert sink.memory() - idle <= KIB_A_SESSION * now.peak + 8192
-    wave.crest.set()
-    await asyncio.wait_for(asyncio.gather(*clients), PATIENCE)
-    await until(lambda: sink.levels()[-1] == "green", "green")
-    assert not knocking.done() or knocking.result()  # its error, if it had one
-    knocking.cancel()
+    wave, seen, idle = Wave(sink.port), Counter[str](), sink.memory()
+    async with asyncio.TaskGroup() as people:
+        knocking = people.create_task(monitor(wave, seen))
+        clients: list[asyncio.Task[None]] = []
+        for goal in WAVE:
+            numbers = range(len(clients), goal * times)
+            clients += [people.create_task(client(wave, number)) for number in numbers]
+            await until(lambda goal=goal: _met(wave) >= goal * times, f"{goal * times} clients")  # type: ignore[misc]
+            if 0.4 * PLACES < goal / WAVE[-1] < 0.8 * PLACES:
+                await until(lambda: "yellow" in sink.levels(), "yellow")
+        await until(lambda: "red" in sink.levels(), "red")
+        await until(lambda: sink.refused() >= {"connections", "timeout"}, "the silent to be put out")
+        now = sink.now()
+        assert now is not None
+        assert now.peak <= now.limit
+        assert sink.memory() - idle <= KIB_A_SESSION * now.peak + 8192
+        wave.crest.set()
+        await asyncio.wait_for(asyncio.gather(*clients), PATIENCE)
+        await until(lambda: sink.levels()[-1] == "green", "green")
+        assert not knocking.done()
+        knocking.cancel()
     return wave.said, seen
 
 
