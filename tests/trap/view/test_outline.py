@@ -2,15 +2,24 @@
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trap.view.outline import MAX_DEPTH, MAX_LINES, MAX_VALUE, Line, outline
 
-PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
+PLAIN = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=99) | st.binary(max_size=99)
+)
+
+
+def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=10), inner, max_size=5)
+
+
 NOTES = st.dictionaries(
     st.text(max_size=10),
-    st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=10), inner)),
+    st.recursive(PLAIN, _nested, max_leaves=12),
+    max_size=5,
 )
 
 
@@ -49,6 +58,7 @@ def test_depth_has_an_end() -> None:
     assert found[-1].value == "(1 within)"
 
 
+@settings(max_examples=50)
 @given(NOTES)
 def test_any_notes_become_bounded_text(notes: dict[str, Any]) -> None:
     for line in outline(notes):
