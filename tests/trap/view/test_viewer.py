@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ import pytest
 import pyzipper
 from archived import mixed_message
 from bombs import BOMBS, TEXT, mixed
-from support import eventually
+from support import SOON, at_most, eventually, every
 
 from trap.archive.record import Record
 from trap.envelope import Envelope, Rcpt
@@ -27,8 +28,8 @@ from trap.view import lane
 from trap.view.view import SECTIONS, View
 from trap.view.viewer import Unviewable, Viewer
 
-ANSWER = 2.0
-"""Seconds within which a page answers, whatever the message."""
+COST = 2.0
+"""Seconds of a processor that any message may cost."""
 
 
 def record(message: bytes) -> Record:
@@ -56,6 +57,14 @@ def begin(viewer: Viewer) -> None:
 @pytest.fixture(scope="module")
 def viewer() -> Iterator[Viewer]:
     with closing(Viewer()) as made:
+        begin(made)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def patient() -> Iterator[Viewer]:
+    """A viewer that has the time to show all there is, however much else the machine has to do."""
+    with closing(Viewer(seconds=60)) as made:
         begin(made)
         yield made
 
@@ -116,29 +125,28 @@ async def test_what_may_be_malware_is_packed_with_the_password_of_old(viewer: Vi
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_answered_in_time(viewer: Viewer, name: str) -> None:
+def test_a_bomb_costs_little(patient: Viewer, name: str) -> None:
+    """Though nobody stops its reader."""
     bomb = record(BOMBS[name]())
-    began = time.monotonic()
-    view = look(viewer, bomb)
-    assert time.monotonic() - began < ANSWER
+    with at_most(COST, name):
+        view = look(patient, bomb)
     assert view.headers
     assert view.hops
     assert "headers" not in view.missing
 
 
 @pytest.mark.parametrize(
-    ("kind", "step"), [("malformed", 1), ("phish", 1), ("spam", 8), ("bounce", 8), ("ham", 16)]
+    ("kind", "step"), [("malformed", 1), ("phish", 2), ("spam", 8), ("bounce", 8), ("ham", 16)]
 )
-def test_all_of_the_corpus_can_be_seen(viewer: Viewer, corpus: Path, kind: str, step: int) -> None:
+def test_all_of_the_corpus_can_be_seen(patient: Viewer, corpus: Path, kind: str, step: int) -> None:
     def see(path: Path) -> None:
         mail = record(path.read_bytes())
-        began = time.monotonic()
-        view = look(viewer, mail)
-        assert time.monotonic() - began < ANSWER, path
+        with at_most(COST, path):  # of the two that are read at the same time
+            view = look(patient, mail)
         assert not view.missing, path
 
     with ThreadPoolExecutor(2) as readers:
-        assert not any(readers.map(see, sorted((corpus / kind).iterdir())[::step]))
+        assert not any(readers.map(see, every((corpus / kind).iterdir(), step)))
 
 
 HANGING = """
@@ -176,7 +184,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Viewer]:
 def test_of_a_message_that_takes_too_long_what_was_ready_is_shown(hanging: Viewer) -> None:
     began = time.monotonic()
     view = look(hanging, record(b"Subject: hang\r\n\r\n"))
-    assert time.monotonic() - began < ANSWER
+    assert time.monotonic() - began < SOON
     assert view.headers[0].value == "hang"
     assert view.hops
     assert view.missing == ["text", "html", "urls", "hashes"]
@@ -184,8 +192,8 @@ def test_of_a_message_that_takes_too_long_what_was_ready_is_shown(hanging: Viewe
 
 async def test_its_child_is_replaced_and_those_in_the_queue_are_answered_too(hanging: Viewer) -> None:
     began = time.monotonic()
-    views = await asyncio.gather(*(hanging.view(record(b"Subject: hang\r\n\r\n")) for _ in range(5)))
-    assert time.monotonic() - began < ANSWER
+    views = await asyncio.gather(*(hanging.view(record(b"Subject: hang\r\n\r\n")) for _ in range(30)))
+    assert time.monotonic() - began < SOON
     assert views[-1].missing == list(SECTIONS)
     eventually(lambda: not look(hanging, record(b"Subject: fine\r\n\r\n")).missing)
 
@@ -221,7 +229,7 @@ async def test_who_comes_too_late_costs_no_child(hanging: Viewer, monkeypatch: p
     monkeypatch.setattr(lane.Child, "__init__", lambda *what: begun.append(start(*what)))
     began = time.monotonic()
     views = await asyncio.gather(*map(hanging.view, [*mails, plain]))
-    assert time.monotonic() - began < ANSWER
+    assert time.monotonic() - began < SOON
     assert views[0].headers and views[0].missing
     assert views[-1].missing == list(SECTIONS)
     assert len(begun) <= 2
@@ -249,16 +257,17 @@ async def test_whose_child_is_stuck_waits_no_longer_than_its_time(
     hanging: Viewer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long it takes to end a child and start another one."""
-    start = lane.Child.__init__
+    start, enough = lane.Child.__init__, threading.Event()
 
     def slowly(child: lane.Child, memory: int) -> None:
-        time.sleep(3)
+        enough.wait(30)
         start(child, memory)
 
     monkeypatch.setattr(lane.Child, "__init__", slowly)
     began = time.monotonic()
     view = await hanging.view(record(b"Subject: hang\r\n\r\n"))
-    assert time.monotonic() - began < ANSWER
+    enough.set()
+    assert time.monotonic() - began < SOON
     assert view.headers[0].value == "hang"
     assert view.missing == ["text", "html", "urls", "hashes"]
 
