@@ -16,7 +16,7 @@ from support import eventually, free_port
 from trap.config import Config
 from trap.web.app import build
 
-__all__ = ["HOME", "Visitor", "answers", "config_at", "fill", "served", "visitor"]
+__all__ = ["HOME", "Visitor", "answers", "config_at", "fill", "running", "served", "visitor"]
 
 HOME = "http://127.0.0.1:8025"
 
@@ -34,13 +34,20 @@ class Visitor(TestClient):
 @contextmanager
 def served(directory: Path) -> Iterator[str]:
     """A real server of the trap below a directory, in a process of its own: its address."""
+    with running(directory) as (address, _):
+        yield address
+
+
+@contextmanager
+def running(directory: Path) -> Iterator[tuple[str, int]]:
+    """As `served`: address and pid."""
     port = free_port()
     command = [sys.executable, "-m", "trap", "--dir", str(directory), "web", "--port", str(port)]
     with (directory / "web.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         eventually(lambda: answers(port), 30, f"an answer; {(directory / 'web.log').read_text()[-2000:]}")
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process.pid
     finally:
         process.terminate()
         assert process.wait(30) == 0

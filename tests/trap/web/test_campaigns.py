@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from archived import NOVEMBER, job
-from support import eventually
+from support import SOON, eventually
 from webkit import Visitor, config_at, fill, visitor
 
 from trap.config import Config
@@ -117,7 +117,7 @@ def test_where_campaigns_lead_to_holds_up_no_page(alone: tuple[Visitor, Config])
     for _ in range(3):
         began = time.monotonic()
         assert len(listed(me.get("/campaigns?order=last").text)) == 7
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < SOON
     eventually(lambda: "to land1[.]example" in words(me.get("/campaigns").text), 20, "the host")
 
 
