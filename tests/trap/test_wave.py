@@ -46,7 +46,7 @@ stages: {{first: {{workers: 0}}}}
 spool: {{reserve: 0}}
 limits: {{connections: {places}, per_address: 100, per_network: 0}}
 stress:
-  hold: 2s
+  hold: 1s
   yellow: {{connections: 40%, lag: 1h, spool: 100%, timeout: 60s}}
   red: {{connections: 80%, lag: 1h, spool: 100%, timeout: 3s}}
 """
