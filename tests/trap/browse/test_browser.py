@@ -22,7 +22,7 @@ from trap.job import Job
 
 TRAP = "pristine.trap.17@canary.example"
 EVIL = "[red]Win[/red] [@click=app.quit]now[/] \x1b]0;owned\x07 \x1b[2J in\u202evoice\u0301\u0301\u0301 [/"
-COUNT = 45
+COUNT = 27
 
 
 def hostile() -> bytes:
