@@ -29,10 +29,10 @@ format: $(VENV)/ready-dev ## Put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/ready-bench ## Measure all against its peers, half an hour; writes bench/results and docs
+bench: $(VENV)/ready-bench ## Measure all against its peers, two hours; writes bench/results and docs
 	@$(BIN)/python bench/run.py
 
-bench-quick: $(VENV)/ready-bench ## The same in two minutes, roughly; only prints
+bench-quick: $(VENV)/ready-bench ## The same in three minutes, roughly; only prints
 	@$(BIN)/python bench/run.py --quick
 
 lock: $(VENV)/ready-dev ## Resolve the dependencies anew

@@ -163,6 +163,7 @@ def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
+        auto_reload=False,  # they come with the code, and change with it
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
