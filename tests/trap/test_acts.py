@@ -40,10 +40,7 @@ def test_many_writers_lose_nothing_but_what_is_too_old(
     with ThreadPoolExecutor(8) as pool:
         done = [pool.submit(acts.record, tmp_path, "joe", "requeued", job=n) for n in range(1000)]
         assert not [each for each in done if each.exception()]
-    kept = [
-        json.loads(line)["job"]
-        for name in (acts.NAME, acts.NAME + ".1")
-        for line in (tmp_path / name).read_text().splitlines()
-    ]
-    assert (tmp_path / (acts.NAME + ".1")).stat().st_size > 20_000, "only a full one makes room"
+    files = [path for path in (tmp_path / acts.NAME, tmp_path / (acts.NAME + ".1")) if path.exists()]
+    kept = [json.loads(line)["job"] for path in files for line in path.read_text().splitlines()]
+    assert files[-1].stat().st_size > 20_000, "only a full one makes room"
     assert len(kept) == len(set(kept))
