@@ -103,7 +103,13 @@ class Index(Questions):
     def __init__(self, path: Path) -> None:
         self.path = path
         super().__init__(
-            sqlite3.connect(path, timeout=_BUSY, isolation_level=None, cached_statements=_STATEMENTS)
+            sqlite3.connect(
+                path,
+                timeout=_BUSY,
+                isolation_level=None,
+                cached_statements=_STATEMENTS,
+                check_same_thread=False,  # used by one at a time, but closed by whoever ends that one
+            )
         )
         self.values = Values(self.db)
         try:

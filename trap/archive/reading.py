@@ -86,4 +86,5 @@ class Reading:
     def close(self) -> None:
         """Wait for what is being read, and let go."""
         self._pool.shutdown(cancel_futures=True)
-        self._all.clear()
+        while self._all:
+            self._all.pop().close()

@@ -97,6 +97,9 @@ class Site:
         """End the children and close the files."""
         if "landings" in self.__dict__:
             self.landings.close()
+        if "spool" in self.__dict__:
+            self.spool.close()
+            self.spool.log.close()
         if "viewer" in self.__dict__:
             self.viewer.close()
         self.reading.close()
