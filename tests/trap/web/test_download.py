@@ -2,7 +2,6 @@
 
 import io
 import re
-from collections.abc import Iterator
 from urllib.parse import unquote
 
 import pytest
@@ -10,7 +9,7 @@ import pyzipper
 from archived import job, mixed_message
 from hypothesis import given
 from hypothesis import strategies as st
-from webkit import Visitor, config_at, fill, visitor
+from webkit import Visitor
 
 from trap.job import Job
 from trap.web.download import disposition
@@ -49,22 +48,6 @@ def jobs() -> list[Job]:
         job(0, message=mixed_message(0)),
         *(job(n, message=named(name)) for n, name in enumerate(names, 1)),
     ]
-
-
-@pytest.fixture(scope="module")
-def me(tmp_path_factory: pytest.TempPathFactory, jobs: list[Job]) -> Iterator[Visitor]:
-    config = config_at(tmp_path_factory.mktemp("trap"))
-    fill(config, jobs)
-    with visitor(config) as made:
-        yield made
-
-
-@pytest.fixture
-def shown(me: Visitor) -> Iterator[Visitor]:
-    """The same, with identities shown."""
-    me.act("/identities", page="/messages", show="1")
-    yield me
-    me.act("/identities", page="/messages", show="0")
 
 
 @given(st.text(max_size=400) | st.sampled_from(HOSTILE))

@@ -88,14 +88,6 @@ def me(config: Config) -> Iterator[Visitor]:
         yield made
 
 
-@pytest.fixture
-def shown(me: Visitor) -> Iterator[Visitor]:
-    """The same visitor, with identities shown."""
-    me.act("/identities", page="/messages", show="1")
-    yield me
-    me.act("/identities", page="/messages", show="0")
-
-
 def words(page: str) -> str:
     """What people read of a page."""
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())

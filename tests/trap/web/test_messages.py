@@ -58,14 +58,6 @@ def jobs() -> list[Job]:
     return mail_of_november()
 
 
-@pytest.fixture(scope="module")
-def me(tmp_path_factory: pytest.TempPathFactory, jobs: list[Job]) -> Iterator[Visitor]:
-    config = config_at(tmp_path_factory.mktemp("trap"))
-    fill(config, jobs)
-    with visitor(config) as made:
-        yield made
-
-
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[tuple[Visitor, Config]]:
     """A visitor of an archive that a test fills itself."""

@@ -10,7 +10,7 @@ from unittest import mock
 
 import msgspec
 import pytest
-from webkit import Visitor, config_at, visitor
+from webkit import Visitor, config_at
 
 from trap.config import Config, Listener, Route, Stage
 from trap.envelope import Envelope
@@ -36,20 +36,6 @@ def config(tmp_path: Path) -> Config:
         },
         route=[Route(to="ham", rcpt="secret-trap@*")],
     )
-
-
-@pytest.fixture
-def spool(config: Config) -> Iterator[Spool]:
-    spool = Spool.open(config)
-    yield spool
-    spool.close()
-    spool.log.close()
-
-
-@pytest.fixture
-def reader(config: Config) -> Iterator[Visitor]:
-    with visitor(config) as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -29,20 +28,6 @@ HOSTILE = (
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     return config_at(tmp_path, pipeline=["first", "second"], stages={"held": Stage(workers=0)})
-
-
-@pytest.fixture
-def spool(config: Config) -> Iterator[Spool]:
-    spool = Spool.open(config)
-    yield spool
-    spool.close()
-    spool.log.close()
-
-
-@pytest.fixture
-def reader(config: Config) -> Iterator[Visitor]:
-    with visitor(config) as made:
-        yield made
 
 
 def put(
