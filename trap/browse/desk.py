@@ -12,9 +12,8 @@ from trap.archive.record import Corrupt, Record
 from trap.browse.sheets import Opened
 from trap.browse.window import Window
 from trap.config import Config
-from trap.view.finder import mentions
 from trap.view.mask import mask_text
-from trap.view.veil import Veil, known
+from trap.view.veil import Veil, hide_in, known
 from trap.view.viewer import Viewer
 
 _BARS = 24
@@ -117,11 +116,8 @@ class Desk:
         if row.id not in self._masked:
             if len(self._masked) >= _KEPT:
                 self._masked.clear()
-            names = known(row.rcpt_tos, self._config)
-            subject, sender, mail_from = (
-                mask_text(text, names) if mentions(text, names) else text
-                for text in (row.subject, row.sender, row.mail_from)
-            )
+            hide = hide_in(row.rcpt_tos, self._config)
+            subject, sender, mail_from = map(hide, (row.subject, row.sender, row.mail_from))
             self._masked[row.id] = row._replace(subject=subject, sender=sender, mail_from=mail_from)
         return self._masked[row.id]
 

@@ -8,6 +8,7 @@ import msgspec
 from trap.archive.record import Record
 from trap.config import Config
 from trap.envelope import Envelope, Rcpt
+from trap.view.finder import mentions
 from trap.view.mask import identities, mask_html, mask_lines, mask_text, masked
 from trap.view.view import DiffLine, View
 
@@ -52,6 +53,13 @@ def known(rcpt_tos: list[str], config: Config) -> frozenset[str]:
     """The identities that can be known without the message: of a line in a list."""
     envelope = Envelope(rcpts=[Rcpt(address=address) for address in rcpt_tos])
     return identities(Record("", b"", envelope, {}, b""), config)
+
+
+def hide_in(rcpt_tos: list[str], config: Config) -> Callable[[str], str]:
+    """What masks the texts of a line in a list, by the recipients of its message."""
+    names = known(rcpt_tos, config)
+    # Most texts name none of them, and that is known long before one could be found.
+    return lambda text: mask_text(text, names) if mentions(text, names) else text
 
 
 def each_text(thing: Any, change: Callable[[str], str]) -> Any:

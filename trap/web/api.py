@@ -21,9 +21,9 @@ from trap.archive.search import Row
 from trap.archive.terms import term
 from trap.envelope import plain
 from trap.status import Status, collect
-from trap.view.veil import Veil, each_text
+from trap.view.veil import Veil, each_text, hide_in
 from trap.web.listing import Hide
-from trap.web.masking import hide_in, shared_mask
+from trap.web.masking import shared_mask
 from trap.web.openapi import ROOT, Endpoint, Mistake, Wrong, answer, document, route
 from trap.web.schema import (
     AskBars,
@@ -143,7 +143,9 @@ async def _told(request: Request, found: list[clusters.Campaign], shown: bool) -
 
     def subjects(library: Library) -> list[list[str]]:
         rows = [library.find(parse(term("campaign", each.name)), limit=_SUBJECTS) for each in found]
-        return [list(dict.fromkeys(hide_in(row, config)(row.subject) for row in some)) for some in rows]
+        return [
+            list(dict.fromkeys(hide_in(row.rcpt_tos, config)(row.subject) for row in some)) for some in rows
+        ]
 
     said = [each.subjects for each in found] if shown else await site(request).for_programs.ask(subjects)
     return [
@@ -268,7 +270,7 @@ def _must_show(request: Request, shown: bool) -> None:
 def _found(request: Request, row: Row, shown: bool) -> Found:
     values = {**{name: getattr(row, name) for name in Found.__struct_fields__}, "sha256": row.sha256.hex()}
     if not shown:
-        hide = hide_in(row, site(request).config)
+        hide = hide_in(row.rcpt_tos, site(request).config)
         values |= {name: each_text(values[name], hide) for name in _TEXTS}
     return Found(**values)
 

@@ -5,10 +5,8 @@ from collections.abc import Callable
 from starlette.requests import Request
 
 from trap.archive.library import Row
-from trap.config import Config
-from trap.view.finder import mentions
 from trap.view.mask import mask_text
-from trap.view.veil import known
+from trap.view.veil import hide_in, known
 from trap.web.listing import Hide
 from trap.web.site import site
 
@@ -16,14 +14,9 @@ from trap.web.site import site
 def masks(request: Request) -> Callable[[Row], Hide]:
     """What masks the texts of a row: nothing where identities are shown."""
     here = site(request)
-    return (lambda row: _as_it_is) if here.revealed(request) else lambda row: hide_in(row, here.config)
-
-
-def hide_in(row: Row, config: Config) -> Hide:
-    """What masks the texts of a row."""
-    names = known(row.rcpt_tos, config)
-    # Most texts name none of them, and that is known long before one could be found.
-    return lambda text: mask_text(text, names) if mentions(text, names) else text
+    return (
+        (lambda row: _as_it_is) if here.revealed(request) else lambda row: hide_in(row.rcpt_tos, here.config)
+    )
 
 
 async def shared_mask(request: Request, *, shown: bool | None = None) -> Hide:
