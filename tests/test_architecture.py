@@ -19,8 +19,10 @@ TRAP = [name for name in SOURCES if name.split(".")[0] == "trap"]
 STAGES = [name for name in SOURCES if name.split(".")[0] == "stages"]
 
 FOUNDATION = {
+    "confinement",
     "envelope",
     "job",
+    "magic",
     "maillog",
     "config",
     "configcheck",
@@ -28,10 +30,15 @@ FOUNDATION = {
     "configlimits",
     "configweb",
     "spawn",
+    "command",
     "units",
     "traces",
     "fsio",
     "stage",
+    "address",
+    "board",
+    "backend",
+    "backendstate",
     "__init__",
 }
 SPOOL = {
@@ -52,9 +59,15 @@ FRONT = {"cli", "__main__"}
 """What is named nowhere here is a part of a program: the sink, a worker, the reaper and their like."""
 
 PROGRAMS = {"sink", "worker", "reaper", "supervisor", "replay", "web", "browse"}
-FOR_STAGES = {"stage", "job", "envelope", "config", "archive", "traces"} | {"ledger", "maillog", "fsio"}
+FOR_STAGES = {"stage", "job", "envelope", "config", "archive", "traces", "command"} | {
+    "ledger",
+    "maillog",
+    "fsio",
+}
 """What a stage may use of trap/. The last three are for the report, which reads the mail log, and for
 whoever replaces a file of its own; none of them leads to a queue."""
+FOR_STAGES |= {"magic", "spawn", "confinement"} | {"address", "backend"}
+"""What files are, and children that open those for them."""
 
 RENAMING = {"rename", "renames", "link", "unlink", "rmdir", "symlink", "symlink_to", "hardlink_to", "rmtree"}
 MAY_RENAME = {"trap.fsio", "trap.maillog"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trap import fsio
 from trap.job import ID_LENGTH, CorruptJob, Job, split_name
+from trap.stage import Sample
 
 if TYPE_CHECKING:
     from trap.queue import Queue
@@ -132,31 +133,37 @@ class Claim:
         notes: Mapping[str, Any] | None = None,
         took: float = 0.0,
         event: str = "passed",
+        sample: Sample | None = None,
     ) -> None:
         """Pass the job on, to several queues at once when it branches; to none: its way ends well.
 
         Args:
             to: names of queues.
-            notes: all of the job's notes when they changed; None leaves the file as it is.
+            notes: all of the job's notes when they changed; None leaves the file as it is, if `sample` does.
             took: seconds the stage needed, for the log.
             event: the stage's word for letting it pass.
+            sample: takes the place of the job's envelope and message.
 
         Raises:
-            OSError: no room for the new notes, or the log can't be written; the claim is still held.
+            OSError: no room for the new file, or the log can't be written; the claim is still held.
         """
         queue, spool = self.consumer.queue, self.consumer.queue.spool
         if not to:
             spool.log.done(self.id, queue.name, took, event)
             self._end()
             return
-        if notes is not None:
-            spool.replace(self.path, self.job().encode(notes))
+        changed = notes is not None or sample is not None
+        if changed:
+            job = self.job()
+            if sample is not None:
+                job = Job(job.id, sample.envelope, job.notes, sample.message)
+            spool.replace(self.path, job.encode(notes))
         *branches, last = [f"{spool[name].new}/{self.id}.0" for name in to]
         spool.log.passed(self.id, queue.name, to, took, event)
         for target in branches:
             fsio.link(self.path, target, sync=spool.sync)
         # The new file has no name but ours: nobody can have put it where it goes.
-        self._move(last, alone=notes is not None and not branches)
+        self._move(last, alone=changed and not branches)
 
     def drop(self, reason: str, took: float = 0.0, notes: Mapping[str, Any] | None = None) -> None:
         """End the job by a stage's verdict: log, then unlink."""

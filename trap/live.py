@@ -1,26 +1,20 @@
 """What each sink process tells of itself once a second, for `spamtrap status` and its like.
 
-One small file a process, below the state directory: the spool is what may be full when somebody
-wants to know. Each lies in a directory that its process holds a lease on, so that whoever reads
-can tell the living from the dead, and what the dead have left is swept when a sink starts.
+Each has a board (trap/board.py) to tell it on.
 """
 
 import os
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from contextlib import suppress
 
 import msgspec
 
-from trap import fsio
+from trap import board
 from trap.config import Config
 from trap.limits import Gate
 from trap.listening import address
 from trap.stress import NAMES, Stress
-
-TOLD = "told.json"
-_NEW = "new.json"
 
 
 class Live(msgspec.Struct):
@@ -62,11 +56,8 @@ class Live(msgspec.Struct):
     """Where it takes mail, as trap.listening.address has it; of several together, none."""
 
 
-_decode = msgspec.json.Decoder(Live).decode
-
-
-class Board:
-    """Where this process tells of itself.
+class Board(board.Board):
+    """Where a sink process tells of itself.
 
     Args:
         config: its state directory is used.
@@ -76,46 +67,11 @@ class Board:
     """
 
     def __init__(self, config: Config) -> None:
-        self._parent = _parent(config)
-        fsio.make_directory(self._parent)
-        for left in fsio.Lease.orphaned(self._parent):
-            _remove(left)
-        self._lease = fsio.Lease.take(self._parent)
-
-    def publish(self, live: Live) -> None:
-        """Replace what was told before. Readers see the one or the other, never a half.
-
-        That the disk is full is no reason to stop: the last that was told grows old, and its age is
-        shown. A directory that somebody removed is made again.
-        """
-        with suppress(OSError):
-            try:
-                self._replace(live)
-            except FileNotFoundError:
-                fsio.make_directory(self._parent)
-                gone, self._lease = self._lease, fsio.Lease.take(self._parent)
-                gone.release()
-                self._replace(live)
-
-    def _replace(self, live: Live) -> None:
-        new = f"{self._lease.path}/{_NEW}"
-        fsio.unlink(new)  # left by a rename that failed
-        fsio.write(new, [msgspec.json.encode(live)])
-        fsio.rename(new, f"{self._lease.path}/{TOLD}")
-
-    def close(self) -> None:
-        """Take it away: this process is not there any more."""
-        _remove(self._lease)
+        super().__init__(_parent(config))
 
 
 def _parent(config: Config) -> str:
     return os.fspath(config.paths.state / "sinks")
-
-
-def _remove(lease: fsio.Lease) -> None:
-    for name in (_NEW, TOLD):
-        fsio.unlink(f"{lease.path}/{name}")
-    lease.release()
 
 
 def read(config: Config) -> list[Live]:
@@ -126,15 +82,7 @@ def read(config: Config) -> list[Live]:
     Raises:
         OSError: it can't be read, other than because a process has just gone.
     """
-    parent = _parent(config)
-    found = []
-    with suppress(FileNotFoundError):
-        for name in fsio.names(parent):
-            # RACE: the process may end between the two; then there is nothing to read. (test_gone_while_read)
-            if fsio.Lease.owned(f"{parent}/{name}"):
-                with suppress(FileNotFoundError, msgspec.DecodeError):
-                    found.append(_decode(fsio.read(f"{parent}/{name}/{TOLD}")))
-    return sorted(found, key=_age)
+    return sorted(board.read(_parent(config), Live), key=_age)
 
 
 def addresses(config: Config, sinks: Sequence[Live]) -> list[str]:

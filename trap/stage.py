@@ -8,7 +8,9 @@ A stage is a plain class. Its constructor's keywords are its settings; `process(
 * `tick()`, called about once a second between jobs and when idle, for what is due by time,
 * `close()`, called once at a graceful stop,
 * class attributes `log_as`, the mail-log event of its passes ("archived", "reported", …), and
-  `when_unavailable`, its choice between "wait" and "pass" where the configuration makes none.
+  `when_unavailable`, its choice between "wait" and "pass" where the configuration makes none,
+* `backends`, the trap.backend.Backends it asks, when it is `async`: the worker then knows by itself when
+  nobody can be asked, and `status`, `metrics` and `doctor` show them.
 
 Nothing else is asked of it: no base class, no registry.
 """
@@ -16,7 +18,22 @@ Nothing else is asked of it: no base class, no registry.
 from dataclasses import dataclass, field
 from typing import Any
 
+from trap.envelope import Envelope
+
 Notes = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A message that was wrapped in another, and how it was sent.
+
+    Args:
+        message: its bytes.
+        envelope: its own session, as far as that is known; who wrapped it belongs into the notes.
+    """
+
+    message: bytes
+    envelope: Envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +43,12 @@ class Pass:
     Args:
         notes: what the stage recorded; plain data (str, bytes, int, float, bool, None, list, dict).
         to: name of another queue of the configuration, instead of the next one.
+        sample: takes the place of envelope and message from here on, for a stage that unwraps forwarded mail.
     """
 
     notes: Notes = field(default_factory=dict)
     to: str | None = None
+    sample: Sample | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,11 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from trap.backend import Backends
+from trap.backendstate import Teller
 from trap.claim import Claim, Consumer
 from trap.config import Config
+from trap.configfile import ConfigError
 from trap.envelope import printable
 from trap.job import CorruptJob, Job
 from trap.plugin import build
@@ -41,6 +44,8 @@ NAP = 0.005
 each message costs more than most stages do, and whoever was busy just now will be again."""
 YOUNG = 20_000
 """Objects made before Python looks for cycles among them; its own choice is 700, many times a message."""
+GLANCE = 0.1
+"""Seconds between looks whether a stage's backends are back; they find out themselves."""
 BACKOFF = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds a stage is left alone after its backend was found away, by consecutive failures."""
 HARD_LIMIT = 2.0
@@ -112,6 +117,14 @@ class Worker:
         self.event: str = getattr(self.stage, "log_as", "passed")
         choice = self.settings.when_unavailable or getattr(self.stage, "when_unavailable", "wait")
         self._pass_while_away = choice == "pass"
+        self._backends: Backends[Any] | None = getattr(self.stage, "backends", None)
+        if self._backends and self._backends.timeout >= self.settings.deadline:
+            raise ConfigError(
+                f"stages.{name}.timeout: {self._backends.timeout:g} s is not below the stage's deadline, "
+                f"{self.settings.deadline:g} s: jobs would be charged with the backend's silence"
+            )
+        self._teller = Teller(config, name) if self._backends else None
+        self._was_away = ""
         self.breaker = Breaker()
         self.trouble = Breaker()
         self.wake = Wake(self.queue.new)
@@ -135,6 +148,8 @@ class Worker:
             faulthandler.cancel_dump_traceback_later()
         if close := getattr(self.stage, "close", None):
             close()
+        if self._teller:
+            self._teller.close()
 
     def stop(self, *_: object) -> None:
         """Ask the worker to stop; may be called from a signal handler."""
@@ -189,7 +204,7 @@ class Worker:
             return
         if self._passes_unasked():
             for claim, _ in held:
-                self._pass_unjudged(claim, "backend away")
+                self._pass_unjudged(claim, self._away)
             return
         start = time.monotonic()
         try:
@@ -230,6 +245,8 @@ class Worker:
         finally:
             if flying:  # were they cancelled, their jobs would be charged
                 await asyncio.wait(flying)
+            if self._backends:
+                self._backends.close()
         if self._broken:
             raise self._broken
 
@@ -259,7 +276,7 @@ class Worker:
             await asyncio.wait(flying)
         elif self._passes_unasked():  # nobody is asked, so there is nothing to wait for
             if self._read(claim):
-                self._pass_unjudged(claim, "backend away")
+                self._pass_unjudged(claim, self._away)
             await asyncio.sleep(0)
         else:
             task = asyncio.create_task(self._judge_async(claim))
@@ -307,8 +324,8 @@ class Worker:
         try:
             with self._own_trouble(claim):
                 match verdict:
-                    case Pass(notes=notes, to=to):
-                        self._pass_on(claim, notes, [to] if to else self.next, took, self.event)
+                    case Pass(to=to):
+                        self._pass_on(claim, verdict, [to] if to else self.next, took, self.event)
                     case Drop(reason=reason, notes=notes):
                         claim.drop(reason, took, notes)
                     case _:
@@ -316,11 +333,12 @@ class Worker:
         except Exception as error:  # a verdict may hold anything, and what can't be written down too
             self._failed(claim, error)
 
-    def _pass_on(self, claim: Claim, notes: dict[str, Any], to: list[str], took: float, event: str) -> None:
+    def _pass_on(self, claim: Claim, verdict: Pass, to: list[str], took: float, event: str) -> None:
         for name in to:
             if name not in self._targets:
                 raise ValueError(f"can't pass to {name!r}: no such queue, or not behind this one")
-        claim.forward(to, {**claim.job().notes, self.name: notes} if notes else None, took, event)
+        notes = {**claim.job().notes, self.name: verdict.notes} if verdict.notes else None
+        claim.forward(to, notes, took, event, verdict.sample)
 
     def _failed(self, claim: Claim, error: BaseException) -> None:
         reason = f"{type(error).__name__}: {error}"
@@ -330,10 +348,11 @@ class Worker:
             log.warning("job %s %s: %s", claim.id, "is bad" if bad else "failed", printable(reason))
 
     def _unavailable(self, claims: list[Claim], error: Unavailable, asked: float) -> None:
-        if pause := self.breaker.trip(asked):
+        if self._backends:  # they have breakers of their own, one a server
+            log.debug("not answered: %s", printable(str(error)))
+        elif pause := self.breaker.trip(asked):
             if self.breaker.failures == 1:
-                goes = "pass" if self._pass_while_away else "wait"
-                log.warning("unavailable, jobs %s: %s", goes, printable(str(error)))
+                self._tell_away(printable(str(error)))
             log.debug("left alone for %g s", pause)
         for claim in claims:
             if self._pass_while_away:
@@ -343,14 +362,28 @@ class Worker:
 
     def _available(self) -> None:
         if self.breaker.reset():
+            self._tell_away("")
+
+    def _tell_away(self, why: str) -> None:
+        if why and not self._was_away:
+            log.warning("unavailable, jobs %s: %s", "pass" if self._pass_while_away else "wait", why)
+        elif self._was_away and not why:
             log.warning("available again")
+        self._was_away = why
 
     def _pass_unjudged(self, claim: Claim, why: str) -> None:
         with self._own_trouble(claim):
-            self._pass_on(claim, {"unjudged": why}, self.next, 0.0, "passed")
+            self._pass_on(claim, Pass({"unjudged": printable(why)}), self.next, 0.0, "passed")
 
     def _passes_unasked(self) -> bool:
-        return self._pass_while_away and self.breaker.remaining > 0
+        return self._pass_while_away and bool(self._away)
+
+    @property
+    def _away(self) -> str:
+        """Why the stage is not asked now; "" when it is."""
+        if self._backends:
+            return self._backends.away
+        return "backend away" if self.breaker.remaining else ""
 
     @contextmanager
     def _own_trouble(self, claim: Claim) -> Iterator[None]:
@@ -366,7 +399,11 @@ class Worker:
 
     def _pause(self) -> float:
         """Seconds to leave the queue alone, at most a tick: the backend is away, or we have no room."""
-        waits = self.breaker.remaining if not self._pass_while_away else 0.0
+        waits = self.breaker.remaining
+        if self._backends and self._backends.away:
+            waits = GLANCE
+        if self._pass_while_away:
+            waits = 0.0
         return min(max(waits, self.trouble.remaining), TICK)
 
     def _tick(self) -> None:
@@ -378,6 +415,9 @@ class Worker:
         # comes for far too long, a thread of faulthandler's ends the process, traceback printed;
         # the job becomes an orphan, charged with an attempt.
         faulthandler.dump_traceback_later(self.settings.deadline * HARD_LIMIT + 10 * TICK, exit=True)
+        if self._backends and self._teller:
+            self._teller.tell(self._backends.states())
+            self._tell_away(self._backends.away)
         if tick := getattr(self.stage, "tick", None):
             try:
                 tick()

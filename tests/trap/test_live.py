@@ -12,6 +12,7 @@ import pytest
 from support import eventually
 
 from trap import fsio, live
+from trap.board import TOLD
 from trap.config import Config, paths_below
 from trap.configfile import parse
 from trap.configlimits import Limits
@@ -110,7 +111,7 @@ def test_a_full_disk_only_makes_the_last_word_old(config, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(live.fsio, "rename", full)
+        patch.setattr(fsio, "rename", full)
         board.publish(Live(pid=7, connections=2))
     assert [one.connections for one in read(config)] == [1]
     board.publish(Live(pid=7, connections=3))
@@ -137,7 +138,7 @@ def test_what_another_version_tells_is_passed_over(config, words):
     boards = [Board(config), Board(config)]
     for board in boards:
         board.publish(Live(connections=1))
-    Path(boards[0]._lease.path, live.TOLD).write_bytes(words)
+    Path(boards[0]._lease.path, TOLD).write_bytes(words)
     assert [one.connections for one in read(config)] == [1]
     for board in boards:
         board.close()

@@ -1,0 +1,98 @@
+"""What workers tell of the programs that their stages ask: each server, up or away, since when and why."""
+
+import os
+import time
+from collections.abc import Iterable
+
+import msgspec
+
+from trap import board
+from trap.config import Config
+
+UP, AWAY = "up", "away"
+
+
+class BackendState(msgspec.Struct):
+    """What is known of one server."""
+
+    backend: str
+    """The program's name."""
+    address: str
+    stage: str = ""
+    state: str = UP
+    """up, or away."""
+    since: float = 0.0
+    """When that began, in seconds since the epoch; 0: it never changed."""
+    cause: str = ""
+    """Why it is away, or was."""
+    asked: int = 0
+    """Conversations about mail."""
+    failed: int = 0
+    """Those that broke or took too long."""
+    opened: int = 0
+    """How often it was found away."""
+
+
+class Told(msgspec.Struct):
+    """What one worker tells of all servers that its stage asks."""
+
+    at: float
+    backends: list[BackendState]
+
+
+class Teller:
+    """Tells of a worker's backends, when there is news.
+
+    Args:
+        config: its state directory is used.
+        stage: the worker's.
+
+    Raises:
+        OSError: the directory can't be made.
+    """
+
+    def __init__(self, config: Config, stage: str) -> None:
+        self._stage = stage
+        self._board = board.Board(_parent(config))
+        self._last: list[BackendState] = []
+
+    def tell(self, states: Iterable[BackendState]) -> None:
+        """Publish them, unless nothing has changed."""
+        now = [msgspec.structs.replace(state, stage=self._stage) for state in states]
+        if now != self._last:
+            self._board.publish(Told(time.time(), now))
+            self._last = now
+
+    def close(self) -> None:
+        """This worker is not there any more."""
+        self._board.close()
+
+
+def read(config: Config) -> list[BackendState]:
+    """Every server that workers ask, by stage and in the order in which they are preferred.
+
+    Of several workers of one stage counts are added up, and one that finds a server away is believed.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    found: dict[tuple[str, str], BackendState] = {}
+    for told in board.read(_parent(config), Told):
+        for state in told.backends:
+            known = found.get((state.stage, state.address))
+            found[state.stage, state.address] = _together(known, state) if known else state
+    return sorted(found.values(), key=lambda state: state.stage)
+
+
+def _together(one: BackendState, other: BackendState) -> BackendState:
+    worse = max(one, other, key=lambda state: (state.state == AWAY, state.since))
+    return msgspec.structs.replace(
+        worse,
+        asked=one.asked + other.asked,
+        failed=one.failed + other.failed,
+        opened=one.opened + other.opened,
+    )
+
+
+def _parent(config: Config) -> str:
+    return os.fspath(config.paths.state / "backends")
