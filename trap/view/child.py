@@ -6,27 +6,24 @@ BYTES of memory, and no privileges by running another program. It ends when nobo
 """
 
 import codecs
-import ctypes
 import encodings
 import os
 import pkgutil
-import resource
 import signal
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from trap.confinement import confine, limit_cpu
 from trap.envelope import printable
 from trap.view import packing, reading, wire
 from trap.view.difference import difference
 
 _SOCKET = 3
-_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _SAMPLE = b"""From: =?utf-8?q?=C3=A9?= <a@b.example>
 Received: from c.example ([192.0.2.1]) by d.example; Sun, 1 Nov 2026 10:00:00 +0000
 Subject: =?iso-2022-jp?b?GyRCIUobKEI=?=
@@ -52,8 +49,6 @@ begin 644 x
 end
 --b--
 """
-_SPARE_CPU = 2
-"""Seconds of CPU time beyond the deadline, after which the kernel ends it should its parent not."""
 
 
 def main() -> None:
@@ -64,14 +59,14 @@ def main() -> None:
         os.dup2(fd, _SOCKET)
         os.close(fd)
     _load()
-    _limit(memory)
+    confine(memory, _SOCKET + 1)
     encode = msgspec.msgpack.Encoder().encode
     with socket.socket(fileno=_SOCKET) as viewer, suppress(OSError):
         viewer.sendall(wire.READY)
         while True:
             request = msgspec.msgpack.decode(wire.receive(viewer), type=wire.Request)
             messages = [bytes(wire.receive(viewer)) for _ in request.sources]
-            _limit_cpu(request.seconds)
+            limit_cpu(request.seconds)
             for answer in answers(request, messages):
                 wire.send(viewer, encode(answer))
             wire.send(viewer, encode(wire.Answer("done")))
@@ -109,29 +104,6 @@ def _load() -> None:
     for what in ("view", "part", "packed", "difference"):
         for _ in answers(wire.Request(what, [source], number=1, images=True), [_SAMPLE, _SAMPLE]):
             pass
-
-
-def _limit(memory: int) -> None:
-    """No more memory than this, nothing opened or written, no processes, no core, no more privileges."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    for what, most in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_NOFILE, _SOCKET + 1),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NPROC, 0),
-    ):
-        with suppress(ValueError):  # it is less already
-            resource.setrlimit(what, (most, most))
-
-
-def _limit_cpu(seconds: float) -> None:
-    used = time.process_time()
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    with suppress(ValueError):
-        resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + _SPARE_CPU, hard))
 
 
 if __name__ == "__main__":

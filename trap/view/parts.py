@@ -35,43 +35,6 @@ _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/= \t
 _LOOKED_AT = 1 << 20
 """Bytes of a part's base64 that are searched for what is none."""
 
-# Beginnings of files, and what they are. Where programs hide, not what pictures are called, is the point.
-_MAGIC = (
-    (b"%PDF-", "application/pdf"),
-    (b"PK\x03\x04", "application/zip"),
-    (b"Rar!\x1a\x07", "application/vnd.rar"),
-    (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
-    (b"\x1f\x8b", "application/gzip"),
-    (b"MZ", "application/vnd.microsoft.portable-executable"),
-    (b"\x7fELF", "application/x-executable"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/x-ole-storage"),
-    (b"{\\rtf", "application/rtf"),
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"BM", "image/bmp"),
-    (b"ITSF", "application/vnd.ms-htmlhelp"),
-    (b"L\x00\x00\x00\x01\x14\x02\x00", "application/x-ms-shortcut"),
-    (b"MSCF", "application/vnd.ms-cab-compressed"),
-)
-_HTML = re.compile(rb"\s{0,100}(?:<!--|<!doctype html|<html|<script|<body|<head|<svg)", re.IGNORECASE)
-_ALIKE = {
-    "application/zip": (
-        "application/vnd.",
-        "application/x-zip",
-        "application/java-archive",
-        "application/epub",
-    ),
-    "application/x-ole-storage": ("application/msword", "application/vnd.ms-", "application/x-msi"),
-    "application/vnd.microsoft.portable-executable": ("application/x-msdownload", "application/x-dosexec"),
-    "image/jpeg": ("image/jpg", "image/pjpeg"),
-    "image/bmp": ("image/x-ms-bmp", "image/x-bmp"),
-    "application/gzip": ("application/x-gzip", "application/x-compressed"),
-    "application/vnd.rar": ("application/x-rar",),
-    "text/html": ("text/", "application/xhtml", "image/svg"),
-}
-
 
 class Part:
     """One part: where it is, and what its header says of it."""
@@ -286,19 +249,6 @@ class _Tree:
         self._line += self._message.count(b"\n", self._counted, at)
         self._counted = at
         return self._line
-
-
-def sniffed(data: bytes, declared: str) -> str:
-    """What the first bytes of a file say it is, when that is not what was declared; else empty.
-
-    >>> sniffed(b"MZ\\x90", "image/png"), sniffed(b"GIF89a", "image/gif")
-    ('application/vnd.microsoft.portable-executable', '')
-    """
-    found = next((kind for magic, kind in _MAGIC if data.startswith(magic)), "")
-    if not found and _HTML.match(data[:200]):
-        found = "text/html"
-    alike = (found, *_ALIKE.get(found, ()))
-    return "" if not found or declared.startswith(alike) else found
 
 
 def digests(data: bytes) -> tuple[str, str]:

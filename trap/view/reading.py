@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from trap import magic
 from trap.view import body, headers, markup, parts
 from trap.view.defang import defang_text
 from trap.view.hops import hops
@@ -78,7 +79,7 @@ class _Reading:
                 data = part.decode(self._message)
                 info.size = len(data)
                 info.sha256, info.md5 = parts.digests(data)
-                info.sniffed = parts.sniffed(data, part.type)
+                info.sniffed = magic.belied(data, part.type)
         return {"parts": self._infos}
 
 
