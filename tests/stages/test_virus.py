@@ -1,21 +1,20 @@
 """virus: against a real clamd with a database of our own, and against things that only say they are clamd."""
 
 import asyncio
-import hashlib
 import os
 import re
-import signal
 import socket
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import uvloop
-from support import eventually, free_port, need
+from daemons import EICAR, MARKER, STREAM_LIMIT, Daemon
+from daemons import clamd as running_clamd
+from support import free_port
 
 from stages.clamd import BadAnswer, Session, address_of
 from stages.virus import MAX_BROKEN, Virus
@@ -23,89 +22,18 @@ from trap.config import Duration, Size
 from trap.job import Job
 from trap.stage import Drop, Pass, Unavailable
 
-MARKER = b"spamtrap-test-marker-7d1f"
-EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR" + rb"-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 CLEAN = Job.from_message(b"Subject: hello\r\n\r\nNothing to see.\r\n")
 INFECTED = Job.from_message(b"Subject: hello\r\n\r\nwith a " + MARKER + b" in it\r\n")
-STREAM_LIMIT = 1 << 20
-
-CONFIG = """\
-Foreground yes
-DatabaseDirectory {home}/signatures
-TemporaryDirectory {home}/tmp
-LocalSocket {home}/clamd.sock
-TCPAddr 127.0.0.1
-TCPSocket {port}
-StreamMaxLength {limit}
-Bytecode no
-SelfCheck 0
-MaxThreads 2
-"""
-
-
-class Clamd(NamedTuple):
-    """A clamd that runs."""
-
-    socket: str
-    tcp: str
-    process: subprocess.Popen[bytes]
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Stop it in its tracks: the kernel still accepts connections for it."""
-        self.process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.process.send_signal(signal.SIGCONT)
-
-
-def signatures(directory: Path) -> None:
-    """A database of two: EICAR by the MD5 of the whole file, our marker by its bytes anywhere."""
-    directory.mkdir()
-    digest = hashlib.md5(EICAR, usedforsecurity=False).hexdigest()
-    (directory / "test.hdb").write_text(f"{digest}:{len(EICAR)}:Eicar-Test-Signature\n")
-    (directory / "test.ndb").write_text(f"Spamtrap.Test.Marker:0:*:{MARKER.hex()}\n")
-
-
-@contextmanager
-def running_clamd(home: Path) -> Iterator[Clamd]:
-    program = need("clamd")
-    signatures(home / "signatures")
-    (home / "tmp").mkdir()
-    port = free_port()
-    (home / "clamd.conf").write_text(CONFIG.format(home=home, port=port, limit=STREAM_LIMIT))
-    with (
-        (home / "log").open("wb") as log,
-        subprocess.Popen([program, "-c", str(home / "clamd.conf")], stdout=log, stderr=log) as process,
-    ):
-        try:
-            clamd = Clamd(f"{home}/clamd.sock", f"127.0.0.1:{port}", process)
-            eventually(lambda: answers(clamd.socket) or process.poll() is not None)
-            assert process.poll() is None, (home / "log").read_text()
-            yield clamd
-        finally:
-            process.kill()
-
-
-def answers(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as sock:
-        try:
-            sock.connect(path)
-            sock.sendall(b"zPING\0")
-            return sock.recv(100) == b"PONG\0"
-        except OSError:
-            return False
 
 
 @pytest.fixture(scope="module")
-def clamd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clamd]:
+def clamd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     with running_clamd(tmp_path_factory.mktemp("clamd")) as clamd:
         yield clamd
 
 
 @pytest.fixture(params=["socket", "tcp"])
-def address(request: pytest.FixtureRequest, clamd: Clamd) -> str:
+def address(request: pytest.FixtureRequest, clamd: Daemon) -> str:
     """Where clamd is, once as a UNIX socket (FILDES), once as TCP (INSTREAM)."""
     return str(getattr(clamd, request.param))
 
@@ -155,13 +83,13 @@ async def test_mail_above_max_size_is_not_scanned(address: str) -> None:
 
 
 @pytest.mark.parametrize("factor", [2, 30])
-async def test_mail_above_clamds_stream_limit_passes_unscanned_over_tcp(clamd: Clamd, factor: int) -> None:
+async def test_mail_above_clamds_stream_limit_passes_unscanned_over_tcp(clamd: Daemon, factor: int) -> None:
     big = Job.from_message(INFECTED.message + b"x" * STREAM_LIMIT * factor)
     verdict = await Virus(clamd=clamd.tcp, max_size=Size("1GB")).process(big)
     assert verdict == Pass({"unscanned": "INSTREAM size limit exceeded"})
 
 
-async def test_the_stream_limit_is_none_for_a_file_passed_over_the_socket(clamd: Clamd) -> None:
+async def test_the_stream_limit_is_none_for_a_file_passed_over_the_socket(clamd: Daemon) -> None:
     big = Job.from_message(INFECTED.message + b"x" * STREAM_LIMIT * 4)
     assert isinstance(await Virus(clamd=clamd.socket).process(big), Drop)
 
@@ -195,7 +123,7 @@ async def test_malformed_mail_gets_a_verdict(address: str, corpus: Path) -> None
         assert verdict.notes.keys() & {"clean", "virus", "unscanned"}, path
 
 
-async def test_neither_connections_nor_files_are_left_open(clamd: Clamd, tmp_path: Path) -> None:
+async def test_neither_connections_nor_files_are_left_open(clamd: Daemon, tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for address in (clamd.socket, clamd.tcp, str(tmp_path / "nobody")):
         for job in (CLEAN, INFECTED):
@@ -223,7 +151,7 @@ async def test_a_name_that_does_not_resolve() -> None:
         await Virus(clamd="clamd.invalid:3310").process(CLEAN)
 
 
-async def test_a_frozen_clamd_never_greets_and_is_never_the_mails_fault(clamd: Clamd) -> None:
+async def test_a_frozen_clamd_never_greets_and_is_never_the_mails_fault(clamd: Daemon) -> None:
     virus = Virus(clamd=clamd.socket, timeout=Duration("50ms"))
     with clamd.frozen():
         for _ in range(5):
