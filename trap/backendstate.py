@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -37,7 +38,20 @@ class Told(msgspec.Struct):
     """What one worker tells of all servers that its stage asks."""
 
     at: float
+    """When, in seconds since the epoch."""
+    stage: str
     backends: list[BackendState]
+    unjudged: int = 0
+    """Jobs that passed without having been judged, since the worker began."""
+
+
+class Seen(msgspec.Struct):
+    """What all workers tell."""
+
+    backends: list[BackendState] = []
+    """By stage, and in the order in which they are preferred."""
+    unjudged: dict[str, int] = {}
+    """Jobs that passed without having been judged since the workers began, by stage."""
 
 
 class Teller:
@@ -54,22 +68,23 @@ class Teller:
     def __init__(self, config: Config, stage: str) -> None:
         self._stage = stage
         self._board = board.Board(_parent(config))
-        self._last: list[BackendState] = []
+        self._last = Told(0.0, stage, [])
 
-    def tell(self, states: Iterable[BackendState]) -> None:
+    def tell(self, states: Iterable[BackendState], unjudged: int) -> None:
         """Publish them, unless nothing has changed."""
-        now = [msgspec.structs.replace(state, stage=self._stage) for state in states]
+        copies = [msgspec.structs.replace(state, stage=self._stage) for state in states]
+        now = Told(self._last.at, self._stage, copies, unjudged)
         if now != self._last:
-            self._board.publish(Told(time.time(), now))
-            self._last = now
+            self._last = msgspec.structs.replace(now, at=time.time())
+            self._board.publish(self._last)
 
     def close(self) -> None:
         """This worker is not there any more."""
         self._board.close()
 
 
-def read(config: Config) -> list[BackendState]:
-    """Every server that workers ask, by stage and in the order in which they are preferred.
+def read(config: Config) -> Seen:
+    """What the workers tell of every server that they ask.
 
     Of several workers of one stage counts are added up, and one that finds a server away is believed.
 
@@ -77,11 +92,13 @@ def read(config: Config) -> list[BackendState]:
         OSError: it can't be read.
     """
     found: dict[tuple[str, str], BackendState] = {}
-    for told in board.read(_parent(config), Told):
+    unjudged: Counter[str] = Counter()
+    for told in sorted(board.read(_parent(config), Told), key=lambda told: told.stage):
+        unjudged[told.stage] += told.unjudged
         for state in told.backends:
             known = found.get((state.stage, state.address))
             found[state.stage, state.address] = _together(known, state) if known else state
-    return sorted(found.values(), key=lambda state: state.stage)
+    return Seen(list(found.values()), dict(unjudged))
 
 
 def _together(one: BackendState, other: BackendState) -> BackendState:

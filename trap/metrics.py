@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from trap.backendstate import UP
 from trap.envelope import printable
 from trap.status import Status
 from trap.stress import NAMES
@@ -32,6 +33,7 @@ class _Look(Collector):
         yield from self._ledger()
         yield from self._spool()
         yield from self._sinks()
+        yield from self._backends()
 
     def _queues(self) -> Iterator[Metric]:
         queues = {queue.name: queue for queue in self._status.queues}
@@ -100,6 +102,31 @@ class _Look(Collector):
         yield level
         yield lag
         yield refused
+
+    def _backends(self) -> Iterator[Metric]:
+        labels = ["stage", "backend", "address"]
+        up = GaugeMetricFamily("spamtrap_backend_up", "1 when the program answers", labels=labels)
+        counts = [
+            (CounterMetricFamily(f"spamtrap_backend_{name}", what, labels=labels), name)
+            for name, what in (
+                ("asked", "Conversations about mail"),
+                ("failed", "Conversations that broke or took too long"),
+                ("opened", "Times it was found away"),
+            )
+        ]
+        for state in self._status.backends:
+            values = [state.stage, state.backend, state.address]
+            up.add_metric(values, state.state == UP)
+            for metric, field in counts:
+                metric.add_metric(values, getattr(state, field))
+        yield up
+        yield from (metric for metric, _ in counts)
+        unjudged = CounterMetricFamily(
+            "spamtrap_unjudged", "Jobs that passed while nobody could judge them", labels=["stage"]
+        )
+        for stage, number in self._status.unjudged.items():
+            unjudged.add_metric([stage], number)
+        yield unjudged
 
 
 def _filled(

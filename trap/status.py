@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from trap import fsio
+from trap import backendstate, fsio
 from trap.audit import Account, tally
+from trap.backendstate import BackendState
 from trap.config import Config
 from trap.ledger import Event, recent
 from trap.live import Live, read, together
@@ -63,6 +64,10 @@ class Status(msgspec.Struct):
     """All sink processes together; nothing when none is running."""
     sinks: list[Live]
     """Each of them."""
+    backends: list[BackendState] = []
+    """The programs that stages ask, as their workers find them."""
+    unjudged: dict[str, int] = {}
+    """Jobs that passed without having been judged since the workers began, by stage."""
 
 
 def collect(config: Config, spool: Spool) -> Status:
@@ -75,6 +80,7 @@ def collect(config: Config, spool: Spool) -> Status:
     left, accepted = _rates(config.paths.maillog)
     queues = queue_statuses(spool, left)
     sinks = read(config)
+    seen = backendstate.read(config)
     return Status(
         queues,
         sum(queue.bad for queue in queues),
@@ -88,6 +94,8 @@ def collect(config: Config, spool: Spool) -> Status:
         room(config),
         together(sinks),
         sinks,
+        seen.backends,
+        seen.unjudged,
     )
 
 

@@ -125,6 +125,7 @@ class Worker:
             )
         self._teller = Teller(config, name) if self._backends else None
         self._was_away = ""
+        self._unjudged = 0
         self.breaker = Breaker()
         self.trouble = Breaker()
         self.wake = Wake(self.queue.new)
@@ -372,6 +373,7 @@ class Worker:
         self._was_away = why
 
     def _pass_unjudged(self, claim: Claim, why: str) -> None:
+        self._unjudged += 1
         with self._own_trouble(claim):
             self._pass_on(claim, Pass({"unjudged": printable(why)}), self.next, 0.0, "passed")
 
@@ -416,7 +418,7 @@ class Worker:
         # the job becomes an orphan, charged with an attempt.
         faulthandler.dump_traceback_later(self.settings.deadline * HARD_LIMIT + 10 * TICK, exit=True)
         if self._backends and self._teller:
-            self._teller.tell(self._backends.states())
+            self._teller.tell(self._backends.states(), self._unjudged)
             self._tell_away(self._backends.away)
         if tick := getattr(self.stage, "tick", None):
             try:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from trap.audit import Account, Ends
 from trap.audit import audit as do_audit
+from trap.cli.backends import backends
 from trap.cli.base import App, command, pass_app
 from trap.cli.output import console, json_line, show, table
 from trap.cli.sinks import sinks
@@ -77,6 +78,7 @@ def _status(now: Status) -> Rows:
         line,
         Text(f"accepting {now.accept_rate:g} messages a second"),
         *sinks(now.sink, now.sinks),
+        *backends(now.backends, now.unjudged),
     )
 
 
