@@ -1,0 +1,405 @@
+"""backend: asked of small servers that misbehave on purpose, over real sockets."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+from support import free_port
+
+import trap.backend
+from trap.address import Address
+from trap.backend import FAILURES, MAX_BLAMED, PATIENCE, Backends, Broken, Dialect, Unscannable
+from trap.backendstate import AWAY, UP
+from trap.stage import Unavailable
+
+SLACK = 3.0
+"""Seconds that a busy machine may add to a deadline."""
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Manner = Callable[[str, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Echo:
+    """Client of a protocol in which a line is answered by a line."""
+
+    reusable = True
+
+    def __init__(self, streams: Stream) -> None:
+        self.reader, self.writer = streams
+
+    @classmethod
+    async def open(cls, address: Address) -> "Echo":
+        return cls(await address.streams())
+
+    async def say(self, word: str) -> str:
+        self.writer.write(word.encode() + b"\n")
+        answer = await self.reader.readline()
+        if answer != b"you said " + word.encode() + b"\n":
+            raise Broken(f"answers {answer!r}" if answer else "hung up")
+        return answer.decode().strip()
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+async def probe(session: Echo) -> str:
+    await session.say("hello")
+    return "Echo 1.0"
+
+
+DIALECT = Dialect("echod", Echo.open, probe, "start it: systemctl start echod")
+
+
+class Server:
+    """It behaves as `manner` says, from one line to the next."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.manner: Manner = well
+        self.connections = 0
+        self.heard: list[str] = []
+        self._server: asyncio.Server | None = None
+        self._talks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        if self.where.startswith("/"):
+            self._server = await asyncio.start_unix_server(self._talk, self.where)
+        else:
+            self._server = await asyncio.start_server(self._talk, *self.where.rsplit(":", 1))
+
+    async def stop(self) -> None:
+        if self._server:
+            self._server.close()
+        for talk in self._talks:
+            talk.cancel()
+        await asyncio.gather(*self._talks, return_exceptions=True)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._talks.add(task)
+        self.connections += 1
+        try:
+            while line := await reader.readline():
+                self.heard.append(line.decode().strip())
+                await self.manner(line.decode().strip(), writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            self._talks.discard(task)
+            writer.close()
+
+
+async def well(line: str, writer: asyncio.StreamWriter) -> None:
+    writer.write(f"you said {line}\n".encode())
+
+
+async def never(line: str, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(3600)
+
+
+async def half(line: str, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"you sa")
+    await asyncio.sleep(3600)
+
+
+async def garbage(line: str, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"\0\xff\n")
+
+
+async def reset(line: str, writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+async def late(line: str, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(1.5)
+    await well(line, writer)
+
+
+async def only_mail_breaks(line: str, writer: asyncio.StreamWriter) -> None:
+    await (well if line == "hello" else reset)(line, writer)
+
+
+@pytest.fixture(params=["tcp", "unix"])
+async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
+    made = Server(f"127.0.0.1:{free_port()}" if request.param == "tcp" else f"{tmp_path}/echo")
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@asynccontextmanager
+async def spare() -> AsyncIterator[Server]:
+    made = Server(f"127.0.0.1:{free_port()}")
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.stop()
+
+
+@asynccontextmanager
+async def asking(*servers: Server | str, limit: float = 1.0) -> AsyncIterator[Backends[Echo]]:
+    where = [server if isinstance(server, str) else server.where for server in servers]
+    backends = Backends(DIALECT, where, limit)
+    try:
+        yield backends
+    finally:
+        backends.close()
+
+
+async def say(backends: Backends[Echo], word: str = "mail", key: str = "") -> str:
+    return await backends.ask(lambda session: session.say(word), key)
+
+
+async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for knows of no event
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trap.backend, "PROBE_PAUSE", 0.1)
+
+
+# When all is well
+
+
+async def test_a_connection_serves_one_question_after_the_other(server: Server) -> None:
+    async with asking(server) as backends:
+        assert [await say(backends, word) for word in ("one", "two")] == ["you said one", "you said two"]
+        assert server.connections == 1
+        (state,) = backends.states()
+        assert (state.state, state.asked, state.failed) == (UP, 2, 0)
+
+
+async def test_questions_at_once_have_a_connection_each(server: Server) -> None:
+    async with asking(server) as backends:
+        await asyncio.gather(*(say(backends, str(n)) for n in range(5)))
+        assert server.connections == 5
+        await asyncio.gather(*(say(backends, str(n)) for n in range(5)))
+        assert server.connections == 5
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_nobodys_failure(server: Server) -> None:
+    async with asking(server) as backends:
+        await say(backends)
+        await server.stop()
+        server._server = None
+        await server.start()
+        assert await say(backends) == "you said mail"
+        assert backends.states()[0].failed == 0
+
+
+async def test_a_connection_is_not_kept_for_ever(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trap.backend, "IDLE", -1.0)
+    async with asking(server) as backends:
+        await say(backends)
+        await say(backends)
+        assert server.connections == 2
+
+
+# Whatever the other side does, a question is over in time
+
+
+@pytest.mark.parametrize("manner", [never, half, late, garbage, reset])
+async def test_a_question_ends_in_time_and_three_in_a_row_send_it_away(
+    server: Server, manner: Manner
+) -> None:
+    server.manner = manner
+    async with asking(server, limit=0.3) as backends:
+        for number in range(FAILURES):
+            assert backends.away == ""
+            begun = time.monotonic()
+            with pytest.raises(Unavailable, match=r"^echod at "):
+                await say(backends)
+            assert time.monotonic() - begun < 0.3 + SLACK
+            assert backends.states()[0].failed == number + 1
+        assert backends.away
+        state = backends.states()[0]
+        assert (state.state, state.opened) == (AWAY, 1)
+        heard = len(server.heard)
+        with pytest.raises(Unavailable):
+            await say(backends)
+        assert server.heard[heard:].count("mail") == 0, "mail was used to find out"
+        server.manner = well
+        await until(lambda: not backends.away)
+        assert await say(backends) == "you said mail"
+
+
+async def test_nobody_there_is_known_at_once(tmp_path: Path) -> None:
+    async with asking(f"{tmp_path}/nobody", limit=30) as backends:
+        with pytest.raises(Unavailable, match="nobody: no such file or directory"):
+            await say(backends)
+        assert "no such file" in backends.away
+        server = Server(f"{tmp_path}/nobody")
+        await server.start()
+        await until(lambda: not backends.away)
+        assert await say(backends)
+        await server.stop()
+
+
+async def test_a_full_queue_of_connections_is_waited_for_not_longer_than_the_rest(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(f"{tmp_path}/full")
+        listener.listen(0)
+        first.connect(f"{tmp_path}/full")
+        async with asking(f"{tmp_path}/full", limit=0.3) as backends:
+            with pytest.raises(Unavailable, match=r"no answer within 0\.\d s"):
+                await say(backends)
+
+
+async def test_a_server_that_was_back_too_early_is_sent_away_by_one_failure(server: Server) -> None:
+    server.manner = only_mail_breaks
+    async with asking(server) as backends:
+        for _ in range(FAILURES):
+            with pytest.raises(Unavailable):
+                await say(backends)
+        await until(lambda: not backends.away)
+        with pytest.raises(Unavailable):
+            await say(backends)
+        assert backends.away
+        assert backends.states()[0].opened == 2
+
+
+async def test_there_is_one_probe_at_a_time_however_many_ask(server: Server) -> None:
+    server.manner = never
+    async with asking(server, limit=0.2) as backends:
+        await asyncio.gather(*(say(backends) for _ in range(20)), return_exceptions=True)
+        heard = len(server.heard)
+        await asyncio.sleep(1.0)
+        assert 1 <= server.heard[heard:].count("hello") <= 5
+        assert "no answer to a probe within 0.2 s" in backends.away
+
+
+async def test_an_answer_that_comes_after_all_brings_it_back(server: Server) -> None:
+    async with asking(server, limit=5.0) as backends:
+        server.manner = late
+        slow = asyncio.create_task(say(backends, "slow"))
+        await until(lambda: "slow" in server.heard)
+        server.manner = reset
+        for _ in range(FAILURES):
+            with pytest.raises(Unavailable):
+                await say(backends)
+        assert backends.away
+        assert await slow == "you said slow"
+        assert not backends.away
+
+
+async def test_a_probe_that_fails_by_a_mistake_of_ours_is_made_again(server: Server) -> None:
+    mistakes = iter([ZeroDivisionError(), None])
+
+    async def faulty(session: Echo) -> str:
+        if mistake := next(mistakes, None):
+            raise mistake
+        return await probe(session)
+
+    backends = Backends(Dialect("echod", Echo.open, faulty, ""), server.where, 1.0)
+    server.manner = reset
+    for _ in range(FAILURES):
+        with pytest.raises(Unavailable):
+            await say(backends)
+    server.manner = well
+    await until(lambda: not backends.away)
+    backends.close()
+
+
+# Several servers
+
+
+async def test_the_first_that_is_there_is_asked(server: Server, tmp_path: Path) -> None:
+    async with spare() as second, asking(f"{tmp_path}/dead", server, second) as backends:
+        assert await say(backends)
+        assert await say(backends)
+        assert (server.heard.count("mail"), second.heard) == (2, [])
+        dead, alive, _ = backends.states()
+        assert (dead.state, alive.state) == (AWAY, UP)
+        assert dead.asked == 1, "what is away was asked again"
+        assert backends.away == ""
+
+
+async def test_who_hangs_leaves_time_for_the_spare(server: Server) -> None:
+    server.manner = never
+    async with spare() as second, asking(server, second, limit=1.0) as backends:
+        begun = time.monotonic()
+        assert await say(backends) == "you said mail"
+        assert time.monotonic() - begun < 1.0 + SLACK
+        assert second.heard == ["mail"]
+
+
+async def test_with_all_away_each_says_why(tmp_path: Path) -> None:
+    async with asking(f"{tmp_path}/one", f"{tmp_path}/two") as backends:
+        with pytest.raises(Unavailable, match="two: no such file"):
+            await say(backends)
+        assert backends.away.count("no such file or directory") == 2
+
+
+def test_addresses_are_checked_at_the_start() -> None:
+    with pytest.raises(ValueError, match="no address of a echod is given"):
+        Backends(DIALECT, [], 1.0)
+    with pytest.raises(ValueError, match="'nonsense' is not the address of a server"):
+        Backends(DIALECT, "nonsense", 1.0)
+
+
+# A message that breaks every conversation
+
+
+async def test_a_message_that_breaks_scanners_is_to_blame(server: Server) -> None:
+    async def killer(line: str, writer: asyncio.StreamWriter) -> None:
+        await (reset if line == "killer" else well)(line, writer)
+
+    server.manner = killer
+    async with asking(server) as backends:
+        for _ in range(PATIENCE - 1):
+            with pytest.raises(Unavailable):
+                await say(backends, "killer", "job 1")
+            assert await say(backends, "mail", "job 2")
+        with pytest.raises(Unscannable, match=r"3 conversations broke: echod at .*: "):
+            await say(backends, "killer", "job 1")
+
+
+async def test_an_outage_blames_nobody(tmp_path: Path) -> None:
+    async with asking(f"{tmp_path}/nobody") as backends:
+        for _ in range(PATIENCE * 2):
+            with pytest.raises(Unavailable):
+                await say(backends, "mail", "job 1")
+
+
+async def test_what_is_remembered_of_messages_is_bounded(server: Server) -> None:
+    server.manner = only_mail_breaks
+    async with asking(server) as backends:
+        for number in range(MAX_BLAMED + 10):
+            backends._is_to_blame(str(number))
+        assert len(backends._blamed) == MAX_BLAMED
+
+
+# For people
+
+
+async def test_a_check_says_what_is_there_or_what_to_do(server: Server, tmp_path: Path) -> None:
+    async with asking(server, f"{tmp_path}/dead") as backends:
+        good, bad = await backends.check()
+        assert (good.good, good.text) == (True, "Echo 1.0")
+        assert (bad.good, bad.text) == (
+            False,
+            "no such file or directory; start it: systemctl start echod",
+        )
+        server.manner = never
+        assert (await backends.check(0.1))[0].text.startswith("no answer within 0.1 s; ")
+
+
+async def test_nothing_is_left_open_or_running(server: Server) -> None:
+    async with asking(server) as backends:
+        await say(backends)
+        server.manner = reset
+        for _ in range(FAILURES):
+            with suppress(Unavailable):
+                await say(backends)
+    await asyncio.sleep(0.05)
+    mine = asyncio.all_tasks() - {asyncio.current_task()} - server._talks
+    assert not [task for task in mine if "_watch" in repr(task)]
