@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from trap import fsio
 from trap.job import ID_LENGTH, CorruptJob, Job, split_name
-from trap.stage import Sample
 
 if TYPE_CHECKING:
     from trap.queue import Queue
+    from trap.stage import Sample
 
 MAX_ATTEMPTS = 3
 """Failed attempts after which a job is bad."""
@@ -133,7 +133,7 @@ class Claim:
         notes: Mapping[str, Any] | None = None,
         took: float = 0.0,
         event: str = "passed",
-        sample: Sample | None = None,
+        sample: "Sample | None" = None,
     ) -> None:
         """Pass the job on, to several queues at once when it branches; to none: its way ends well.
 

@@ -4,7 +4,9 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +14,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from trap.config import Config
+from trap.config import Config, paths_below
 from trap.configcheck import nearest
 from trap.configfile import ConfigError, Source, decode_own, plainly
 
@@ -141,6 +143,18 @@ def build(config: Config, name: str) -> Any:
     except Exception as bad:  # a constructor is anybody's code too
         kind_of = "" if isinstance(bad, ValueError | OSError) else f"{type(bad).__name__}: "
         raise ConfigError(f"stages.{name}: {kind_of}{bad}") from bad
+
+
+@contextmanager
+def apart(config: Config, name: str) -> Iterator[Any]:
+    """The stage called `name`, with state of its own, so that nothing of a running trap's is touched.
+
+    Raises:
+        ConfigError: it can't be found or built with its settings.
+    """
+    with tempfile.TemporaryDirectory(prefix="spamtrap-apart-") as directory:
+        below = paths_below(Path(directory), config.paths.plugins)
+        yield build(msgspec.structs.replace(config, paths=below), name)
 
 
 def check_stages(config: Config, source: Source) -> None:

@@ -10,7 +10,8 @@ A stage is a plain class. Its constructor's keywords are its settings; `process(
 * class attributes `log_as`, the mail-log event of its passes ("archived", "reported", …), and
   `when_unavailable`, its choice between "wait" and "pass" where the configuration makes none,
 * `backends`, the trap.backend.Backends it asks, when it is `async`: the worker then knows by itself when
-  nobody can be asked, and `status`, `metrics` and `doctor` show them.
+  nobody can be asked, and `status`, `metrics` and `doctor` show them,
+* `async def check()`, returning a list of trap.backend.Finding, for what else `doctor` should look at.
 
 Nothing else is asked of it: no base class, no registry.
 """

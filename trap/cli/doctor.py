@@ -1,22 +1,24 @@
 """The command `spamtrap doctor`: why does no mail arrive?"""
 
+import asyncio
 import os
 import re
 import resource
 import socket
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 from rich.text import Text
 
 from trap import fsio, live
 from trap.audit import audit
+from trap.backend import Finding as Check
 from trap.cli.base import App, command, pass_app
 from trap.cli.output import json_line, show, table
 from trap.config import Config
 from trap.configfile import ConfigError
-from trap.plugin import check_stages, find, settings
+from trap.plugin import apart, check_stages, find, settings
 from trap.status import collect
 from trap.units import size
 
@@ -158,26 +160,50 @@ def _running(app: App) -> Iterator[Finding]:
 
 
 def _backends(config: Config) -> Iterator[Finding]:
-    """Connect to every stage setting that reads like the address of a server."""
+    """Ask every program that a stage asks; connect to every setting of others that reads like an address."""
     for name in config.queues:
         stage = config.stage(name)
         if not stage.workers:
             continue
         kind = find(stage.use or name, config.paths.plugins)
-        given = {key: parameter.default for key, parameter in settings(kind).items()} | stage.settings
         waits = (stage.when_unavailable or getattr(kind, "when_unavailable", "wait")) == "wait"
-        for key, value in given.items():
-            if isinstance(value, str) and _ADDRESS.fullmatch(value):
-                yield _backend(f"{name}: {key}", value, waits)
-
-
-def _backend(what: str, address: str, waits: bool) -> Finding:
-    try:
-        _connect(address).close()
-    except OSError as error:
         effect = "its jobs wait" if waits else "its jobs pass unjudged"
-        return Finding(BAD if waits else WARN, what, f"{address}: {error.strerror or error}; {effect}")
-    return Finding(GOOD, what, address)
+        try:
+            with apart(config, name) as judge:
+                found = asyncio.run(_checked(judge))
+        except ConfigError as error:
+            yield Finding(BAD, f"stage {name}", str(error))
+            continue
+        for what in found or _addressed(kind, stage.settings):
+            bad = BAD if waits else WARN
+            text = what.text if what.good else f"{what.text}; {effect}"
+            yield Finding(GOOD if what.good else bad, f"{name}: {what.address}", text)
+
+
+async def _checked(judge: Any) -> list[Check]:
+    """What a stage's backends say of themselves, and what it looks at besides."""
+    found: list[Check] = []
+    if backends := getattr(judge, "backends", None):
+        found += await backends.check()
+    if check := getattr(judge, "check", None):
+        found += await check()
+    if backends:
+        backends.close()
+    if close := getattr(judge, "close", None):
+        close()
+    return found
+
+
+def _addressed(kind: type, given: dict[str, Any]) -> Iterator[Check]:
+    """Settings of a stage without backends that read like the address of a server."""
+    for value in ({key: parameter.default for key, parameter in settings(kind).items()} | given).values():
+        if isinstance(value, str) and _ADDRESS.fullmatch(value):
+            try:
+                _connect(value).close()
+            except OSError as error:
+                yield Check(value, good=False, text=f"{error.strerror or error}")
+            else:
+                yield Check(value, good=True, text="takes connections")
 
 
 def _connect(address: str) -> socket.socket:

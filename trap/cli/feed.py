@@ -4,7 +4,6 @@ import asyncio
 import inspect
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ import msgspec
 from trap.cli.base import App, Command, command, pass_app
 from trap.cli.inject import EXAMPLE, HELP, OPTIONS
 from trap.cli.output import json_line, show, table
-from trap.config import paths_below
 from trap.envelope import Envelope, plain
 from trap.job import Headers, Job
-from trap.plugin import build
+from trap.plugin import apart
 from trap.stage import Drop, Unavailable, Verdict
 
 ERROR = "error"
@@ -48,9 +46,7 @@ def try_(
 
     The stage keeps its state in a directory of its own, so nothing of the running trap's is touched.
     """
-    with tempfile.TemporaryDirectory(prefix="spamtrap-try-") as apart:
-        below = paths_below(Path(apart), app.config.paths.plugins)
-        judge = build(msgspec.structs.replace(app.config, paths=below), stage)
+    with apart(app.config, stage) as judge:
         session = Envelope(protocol="inject", client_ip=client_ip, helo=helo)
         with asyncio.Runner() as runner:  # one loop for all files: a stage may keep its connections
             rows = [

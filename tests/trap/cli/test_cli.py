@@ -271,7 +271,10 @@ def test_doctor_finds_out_why_no_mail_comes(run: Run, home: Path) -> None:
     assert text.startswith("Connection refused; is the sink running?")
     assert ("ports below 1024 need root" in text) == (os.geteuid() != 0)
     assert found["worker dedup"][0] == "bad"
-    assert found["virus: clamd"] == ("bad", f"{home}/none.ctl: No such file or directory; its jobs wait")
+    state, text = found[f"virus: {home}/none.ctl"]
+    assert state == "bad"
+    assert text.lower().startswith("no such file or directory")
+    assert text.endswith("; its jobs wait")
     assert "*.trap.example. IN MX 10" in found["DNS .trap.example"][1]
     (home / "spamtrap.yaml").write_text("pipline: []\n")
     [row] = run("doctor", "--json").rows
