@@ -88,7 +88,7 @@ async def run(
     finally:
         await child.end()
     if child.room < 0:
-        raise OSError(errno.EFBIG, f"its output has no end: over {MAX_WASTE} bytes", argv[0])
+        raise OSError(f"{argv[0]}: its output has no end: over {MAX_WASTE} bytes")
     return Done(child.process.returncode, bytes(child.out), bytes(child.err))
 
 
