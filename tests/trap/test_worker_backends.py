@@ -1,0 +1,192 @@
+"""A worker whose stage asks other programs: while they are away jobs pass or wait at once, uncharged."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from echokit import DIALECT, Echo, Server, never, reset, well
+from support import eventually
+
+import trap.backend
+import trap.worker
+from trap import backendstate
+from trap.audit import audit
+from trap.backend import Backends
+from trap.backendstate import AWAY, UP
+from trap.config import Config, Duration, Stage
+from trap.configfile import ConfigError
+from trap.envelope import Envelope
+from trap.job import Job
+from trap.ledger import events
+from trap.queue import Spool
+from trap.stage import Pass, Sample, Verdict
+from trap.worker import Worker
+
+pytestmark = [pytest.mark.timeout(60, method="thread"), pytest.mark.usefixtures("files_are_closed")]
+
+
+class Asking:
+    """A stage that has every message said back to it."""
+
+    def __init__(self, where: str, when_unavailable: str = "pass", limit: float = 0.3) -> None:
+        self.when_unavailable = when_unavailable
+        self.backends: Backends[Echo] = Backends(DIALECT, where, limit)
+
+    async def process(self, job: Job) -> Verdict:
+        return Pass({"said": await self.backends.ask(lambda echo: echo.say(job.message.decode()), job.id)})
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trap.worker, "TICK", 0.02)
+    monkeypatch.setattr(trap.backend, "PROBE_PAUSE", 0.05)
+
+
+@contextmanager
+def serving(path: Path) -> Iterator[Callable[[Callable[[Server], Awaitable[None] | None]], None]]:
+    """A server in a thread of its own; what is yielded does things to it there."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = Server(str(path))
+
+    async def act(what: Callable[[Server], Awaitable[None] | None]) -> None:
+        if done := what(server):
+            await done
+
+    def there(what: Callable[[Server], Awaitable[None] | None]) -> None:
+        asyncio.run_coroutine_threadsafe(act(what), loop).result(10)
+
+    there(Server.start)
+    try:
+        yield there
+    finally:
+        there(Server.stop)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@contextmanager
+def working(config: Config, spool: Spool, stage: Any) -> Iterator[Worker]:
+    worker = Worker(config, "first", spool, stage)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def manner(how: Any) -> Callable[[Server], None]:
+    return lambda server: setattr(server, "manner", how)
+
+
+def put(spool: Spool, number: int, word: str = "mail") -> list[str]:
+    return [spool.put("first", Envelope(), f"{word}{index}".encode()) for index in range(number)]
+
+
+def notes(spool: Spool) -> list[dict[str, Any]]:
+    """What the stage noted of the jobs that are in the next queue, oldest first."""
+    with spool["second"].consumer() as consumer:
+        return [claim.job().notes["first"] for claim in iter(consumer.claim, None)]
+
+
+def charged(config: Config) -> list[str]:
+    log = events(config.paths.maillog / "mail.log")
+    return [event.id for event in log if event.e in ("requeued", "bad")]
+
+
+def waits(spool: Spool, queue: str, number: int) -> None:
+    eventually(lambda: len(spool[queue].ids()) == number, what=f"{number} jobs in {queue}")
+
+
+def test_jobs_pass_at_once_while_nobody_can_be_asked(config: Config, spool: Spool, tmp_path: Path) -> None:
+    with serving(tmp_path / "echo") as there, working(config, spool, Asking(f"{tmp_path}/echo")):
+        put(spool, 3)
+        waits(spool, "second", 3)
+        there(manner(never))
+        put(spool, 50, "lost")
+        waits(spool, "second", 53)
+        eventually(lambda: backendstate.read(config).backends[0].state == AWAY)
+        seen = backendstate.read(config)
+        assert (seen.backends[0].stage, seen.backends[0].backend) == ("first", "echod")
+        assert "no answer" in seen.backends[0].cause
+        there(Server.stop)
+        there(manner(well))
+        there(Server.start)
+        eventually(lambda: backendstate.read(config).backends[0].state == UP)
+        put(spool, 3, "late")
+        waits(spool, "second", 56)
+        eventually(lambda: backendstate.read(config).unjudged == {"first": 50})
+    found = notes(spool)
+    assert [note["said"] for note in found[:3]] == ["you said mail0", "you said mail1", "you said mail2"]
+    assert all(note["unjudged"].startswith(f"echod at {tmp_path}/echo: no answer") for note in found[3:53])
+    assert [note["said"] for note in found[53:]] == ["you said late0", "you said late1", "you said late2"]
+    assert audit(config, spool).balanced
+    assert not [
+        event for event in events(config.paths.maillog / "mail.log") if event.e in ("requeued", "bad")
+    ]
+    assert backendstate.read(config).backends == [], "who is gone tells nothing"
+
+
+def test_jobs_wait_uncharged_while_nobody_can_be_asked(config: Config, spool: Spool, tmp_path: Path) -> None:
+    with serving(tmp_path / "echo") as there:
+        there(manner(reset))
+        with working(config, spool, Asking(f"{tmp_path}/echo", "wait")):
+            put(spool, 30)
+            eventually(lambda: [s for s in backendstate.read(config).backends if s.state == AWAY])
+            waits(spool, "second", 0)
+            there(manner(well))
+            waits(spool, "second", 30)
+    assert all("said" in note for note in notes(spool))
+    assert not [
+        event for event in events(config.paths.maillog / "mail.log") if event.e in ("requeued", "bad")
+    ]
+
+
+def test_workers_of_one_stage_are_counted_together(config: Config, spool: Spool, tmp_path: Path) -> None:
+    with serving(tmp_path / "echo"):
+        stages = Asking(f"{tmp_path}/echo"), Asking(f"{tmp_path}/echo")
+        with working(config, spool, stages[0]), working(config, spool, stages[1]):
+            put(spool, 40)
+            waits(spool, "second", 40)
+            eventually(lambda: sum(state.asked for state in backendstate.read(config).backends) == 40)
+            assert len(backendstate.read(config).backends) == 1
+
+
+def test_a_backend_must_be_given_up_before_its_job_is(config: Config, spool: Spool) -> None:
+    config = msgspec.structs.replace(config, stages={"first": Stage(deadline=Duration("10s"))})
+    with pytest.raises(ConfigError, match=r"stages\.first\.timeout: 10 s is not below the stage's deadline"):
+        Worker(config, "first", spool, Asking("/nowhere", limit=10.0))
+
+
+class Unwrapping:
+    """A stage that hands on what a message holds."""
+
+    async def process(self, job: Job) -> Verdict:
+        if job.message.startswith(b"wrapped "):
+            sample = Sample(job.message.removeprefix(b"wrapped "), Envelope(client_ip="192.0.2.7"))
+            return Pass({"donor": job.envelope.client_ip}, sample=sample)
+        return Pass()
+
+
+def test_a_sample_takes_the_place_of_what_it_was_wrapped_in(config: Config, spool: Spool) -> None:
+    wrapped = spool.put("first", Envelope(client_ip="198.51.100.9"), b"wrapped spam")
+    plain = spool.put("first", Envelope(client_ip="198.51.100.9"), b"spam")
+    with working(config, spool, Unwrapping()):
+        waits(spool, "second", 2)
+    with spool["second"].consumer() as consumer:
+        jobs = {claim.id: claim.job() for claim in iter(consumer.claim, None)}
+    assert jobs[wrapped].message == jobs[plain].message == b"spam"
+    assert jobs[wrapped].envelope.client_ip == "192.0.2.7"
+    assert jobs[wrapped].notes == {"first": {"donor": "198.51.100.9"}}
+    assert jobs[plain].envelope.client_ip == "198.51.100.9"
+    assert audit(config, spool).balanced
