@@ -11,7 +11,7 @@ import pytest
 import yaml
 from support import need
 
-from trap.cli import spamtrap
+from trap.cli.group import spamtrap
 from trap.config import Config, Paths
 from trap.configfile import parse
 

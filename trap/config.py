@@ -5,7 +5,6 @@ file, its errors with their lines, lives in trap/configfile.py.
 """
 
 import os
-import socket
 from pathlib import Path
 from typing import Any, Literal
 
@@ -254,7 +253,7 @@ class Config(Base, frozen=True):
     @property
     def hostname(self) -> str:
         """The name this trap calls itself."""
-        return self.smtp.hostname or socket.gethostname()
+        return self.smtp.hostname or os.uname().nodename
 
 
 def default_paths() -> Paths:

@@ -1,14 +1,11 @@
 """What a configuration must be beyond the types of its settings: wiring, ranges, shapes."""
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from graphlib import CycleError, TopologicalSorter
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-
-import cronsim
 
 from trap.config import Config, Room, Stage
 from trap.configlimits import Level
@@ -36,6 +33,8 @@ Mistakes = Iterator[tuple[Where, str]]
 
 def nearest(word: object, valid: Iterable[object]) -> str:
     """Return " (did you mean …?)" or the list of what is valid, to end an error with."""
+    import difflib  # noqa: PLC0415 - for mistakes only: `inject` is in a hurry, as below
+
     choices = sorted(map(str, valid))
     close = difflib.get_close_matches(str(word), choices, 1)
     return f" (did you mean {close[0]}?)" if close else f" (valid: {', '.join(choices)})"
@@ -266,6 +265,8 @@ def _reaper(config: Config) -> Mistakes:
     if config.spool.reserve.share is not None and config.spool.reserve.share >= 1:
         yield ("spool", "reserve"), "would leave no room for mail"
     if config.reaper.purge:
+        import cronsim  # noqa: PLC0415
+
         try:
             cronsim.CronSim(config.reaper.purge, datetime(2000, 1, 1))
             if len(config.reaper.purge.split()) != _CRON_FIELDS:

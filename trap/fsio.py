@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -209,7 +208,7 @@ class Lease:
     def take(cls, parent: str, prefix: str = "") -> Self:
         """Make a directory of our own in `parent` and lock it."""
         while True:
-            path = f"{parent}/{prefix}{os.getpid()}-{secrets.token_hex(4)}"
+            path = f"{parent}/{prefix}{os.getpid()}-{os.urandom(4).hex()}"
             os.mkdir(path, 0o700)
             if lease := cls._lock(path):
                 return lease

@@ -8,6 +8,7 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from trap import fsio
 from trap.config import Config
@@ -17,8 +18,10 @@ from trap.job import new_id
 from trap.queue import Spool
 from trap.recipients import Recipients
 from trap.shortage import DROP, FULL, SHED, TEMPFAIL, Shortage
-from trap.syncer import Syncer
 from trap.writer import Item, Message, Results, size_of
+
+if TYPE_CHECKING:
+    from trap.syncer import Syncer
 
 Stored = dict[str, str | None]
 """Queue -> the job's id; None where the message could not be stored."""
@@ -30,6 +33,12 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 def _no_room() -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _syncer(spool: Spool) -> "Syncer":
+    from trap.syncer import Syncer  # noqa: PLC0415 - threads and a loop: not for one message
+
+    return Syncer(spool)
 
 
 class Memory:
@@ -99,18 +108,20 @@ class Intake:
     Args:
         config: smtp, limits, accept, route, paths and spool are used.
         spool: where messages go; any object with its `root`, `sync`, `put`, `put_all` and `draft`.
+        alone: there is no loop: puts are waited for, also where fsync is on.
 
     Attributes:
         memory: what of messages on their way in is held in memory.
         shortage: what there is of room, and what was done for lack of it.
         messages: how many were accepted.
         bytes: how many they had.
+        trouble: why the last message that could not be stored was not.
 
     Raises:
         ValueError: accept or route hold a mistake.
     """
 
-    def __init__(self, config: Config, spool: Spool) -> None:
+    def __init__(self, config: Config, spool: Spool, *, alone: bool = False) -> None:
         self.max_size = int(config.smtp.max_size)
         self.max_recipients = config.smtp.max_recipients
         self.recipients = Recipients(config)
@@ -119,7 +130,8 @@ class Intake:
         self._spill_above = int(config.spool.spill_above)
         self._config = config
         self._spool = spool
-        self._syncer = Syncer(spool) if spool.sync else None
+        self.trouble = ""
+        self._syncer = None if alone or not spool.sync else _syncer(spool)
         self.shortage = Shortage(config, spool.root, lambda: self._here)
 
     @cached_property
@@ -272,7 +284,8 @@ class Intake:
         return job_id
 
     def _failed(self, error: OSError) -> None:
-        self.shortage.count(TEMPFAIL, f"spool: {error}")
+        self.trouble = f"spool: {error}"
+        self.shortage.count(TEMPFAIL, self.trouble)
 
     def _end(self, message: Message, stored: Stored, done: Callable[[Stored], None]) -> None:
         if None not in stored.values():

@@ -15,13 +15,15 @@ import re
 import time
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mailparser
 import msgpack
 import msgspec
 
 from trap.envelope import Envelope, printable_all
+
+if TYPE_CHECKING:
+    import mailparser
 
 ID_DIGITS, ID_LENGTH = 16, 24
 NAME = re.compile(r"([0-9]{16}[0-9a-f]{8})\.(0|[1-9][0-9]{0,3})")
@@ -125,8 +127,10 @@ class Job:
         return Headers(self.message)
 
     @cached_property
-    def mail(self) -> mailparser.MailParser:
+    def mail(self) -> "mailparser.MailParser":
         """The parsed message (mail-parser). May raise anything on hostile mail: guard it."""
+        import mailparser  # noqa: PLC0415 - it takes as long as all the rest, and few stages ask for it
+
         return mailparser.parse_from_bytes(self.message)
 
     @classmethod

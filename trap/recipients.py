@@ -9,17 +9,17 @@ nothing at all, speaks for can be refused. A keyed hash chooses them: always the
 that nobody foresees.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from trap import keys
 from trap.config import Config, Tagged
 
 REMEMBERED = 4096
 """Addresses whose answer is kept at hand: a campaign names the same ones again and again."""
+MAX_RCPTS_SIZE = 1 << 17
+"""Characters of all recipients of a message: they are held in memory for as long as it takes."""
 MAX_REMEMBERED = 320
 """Characters of such an address at most."""
 
@@ -55,7 +55,11 @@ class Recipients:
             name.lower().lstrip("."): v.tag for name, v in accept.domains.items() if name.startswith(".")
         }
         self._refused = int(accept.refuse_unknown * (1 << 64))
-        self._key = keys.key(config.paths.state, "unknown") if self._refused else b""
+        self._key = b""
+        if self._refused:
+            from trap import keys  # noqa: PLC0415 - hashes are for those who refuse: `inject` is in a hurry
+
+            self._key = keys.key(config.paths.state, "unknown")
         self._first = config.first
         self._routes = []
         for route in config.route:
@@ -111,8 +115,10 @@ class Recipients:
         """Whether an address is in the share that is refused; the postmaster never is (RFC 5321, 4.5.1)."""
         if address.partition("@")[0] == "postmaster":
             return False
+        from hashlib import blake2b  # noqa: PLC0415 - as above
+
         said = address.encode("utf-8", "surrogatepass")
-        chance = hashlib.blake2b(said, key=self._key, digest_size=8).digest()
+        chance = blake2b(said, key=self._key, digest_size=8).digest()
         return int.from_bytes(chance, "big") < self._refused
 
 

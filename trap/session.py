@@ -22,11 +22,10 @@ from typing import Any
 from trap.door import Door
 from trap.draft import Draft
 from trap.envelope import Envelope, Rcpt
+from trap.recipients import MAX_RCPTS_SIZE
 
 MAX_ERRORS = 20
 """Refusals kept for the envelope."""
-MAX_RCPTS_SIZE = 1 << 17
-"""Characters of all recipients of a message: they are held in memory for as long as it takes."""
 MAX_NOTED = 10
 """Unknown verbs, and attempts to log in, kept for the envelope."""
 

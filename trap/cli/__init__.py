@@ -1,11 +1,15 @@
-"""The command `spamtrap`."""
+"""The command `spamtrap`.
 
+`inject` is started by a mail server for each message, and what it answers decides whether mail is kept,
+tried again or returned to a forged sender. So it goes its own way from here on: nothing is imported for it
+that it does not need, and nothing that goes wrong ends otherwise than with an answer of its own.
+"""
+
+import gc
+import importlib
+import os
+import sys
 from typing import NoReturn
-
-import click
-
-from trap import __version__
-from trap.cli.base import Group, execute
 
 COMMANDS = {
     "up": "trap.cli.run:up",
@@ -29,15 +33,31 @@ COMMANDS = {
 }
 
 
-@click.group(cls=Group, lazy=COMMANDS)
-@click.version_option(__version__, prog_name="spamtrap")
-def spamtrap() -> None:
-    """Run a spamtrap: an MX that only receives, and the workers that judge, archive and report.
-
-    Begin with `spamtrap up`; look with `spamtrap status`.
-    """
-
-
 def main() -> NoReturn:
     """Entry point."""
-    execute(spamtrap)
+    words = sys.argv[1:]
+    if meant(words) == "inject":
+        gc.disable()  # it would look in vain, a dozen times, while modules are made
+        try:
+            run = importlib.import_module("trap.cli.inject").main
+        except BaseException as error:  # half an installation, no memory, no files: the mail must wait
+            os.write(2, f"spamtrap: not taken, try again later: {error!a}\n".encode())
+            os._exit(os.EX_TEMPFAIL)
+        run(words)  # comes back when it is asked for help only
+    group = importlib.import_module("trap.cli.group").spamtrap
+    importlib.import_module("trap.cli.base").execute(group)
+    raise AssertionError("execute returned")
+
+
+def meant(words: list[str]) -> str:
+    """The command that a line means, also one with mistakes in it: the first word that names one.
+
+    Args:
+        words: what was typed behind `spamtrap`.
+    """
+    before = ""
+    for word in words:
+        if word in COMMANDS and before not in {"--config", "--dir"}:
+            return word
+        before = word
+    return ""

@@ -3,22 +3,20 @@
 import errno
 import importlib
 import os
-import pwd
 import sys
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-import msgspec
+from click.core import ParameterSource
 
-from trap.config import Config, paths_below
-from trap.configfile import ConfigError, Source, parse
-from trap.listening import StartError, become, find_user, provide
-from trap.queue import Spool
+from trap.cli.app import CONFIG_VARIABLE, DIR_VARIABLE, SYSTEM_CONFIG, App
+from trap.configfile import ConfigError
+from trap.listening import StartError
 
-SYSTEM_CONFIG = Path("/etc/spamtrap/spamtrap.yaml")
+__all__ = ["App", "Command", "Group", "command", "execute", "fail", "pass_app"]
+
 _ERRNO_EXIT = {
     errno.ENOENT: os.EX_NOINPUT,
     errno.EACCES: os.EX_NOPERM,
@@ -28,99 +26,13 @@ _ERRNO_EXIT = {
 }
 
 
-class App:
-    """What a command works with.
-
-    Attributes:
-        config_file: --config, if given.
-        directory: --dir, if given.
-    """
-
-    def __init__(self) -> None:
-        self.config_file: Path | None = None
-        self.directory: Path | None = None
-
-    @cached_property
-    def source(self) -> Path | None:
-        """The configuration file in force; None: embedded defaults."""
-        if self.config_file:
-            return self.config_file
-        places = [self.directory / "spamtrap.yaml"] if self.directory else []
-        return next((place for place in [*places, SYSTEM_CONFIG] if place.exists()), None)
-
-    @cached_property
-    def config(self) -> Config:
-        """The effective configuration.
-
-        Raises:
-            ConfigError: it holds a mistake.
-        """
-        config = parse(self._read(), self.name)
-        if self.directory:
-            below = paths_below(self.directory, config.paths.plugins)
-            config = msgspec.structs.replace(config, paths=below)
-        return config
-
-    @property
-    def name(self) -> str:
-        """How the configuration in force is called."""
-        return str(self.source or "embedded defaults")
-
-    @property
-    def text(self) -> Source:
-        """The configuration as it stands in its file, for errors that name a line."""
-        return Source(self._read(), self.name)
-
-    def _read(self) -> str:
-        if not self.source:
-            return ""
-        try:
-            return self.source.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{self.source}: {getattr(error, 'strerror', None) or error}") from None
-
-    @cached_property
-    def spool(self) -> Spool:
-        """The spool of the configuration, as the user it belongs to."""
-        self.become_user()
-        return Spool.open(self.config)
-
-    def user(self) -> pwd.struct_passwd | None:
-        """The user to become: the configured one, as root. Ends with one line when there is no such user."""
-        try:
-            return find_user(self.config.user)
-        except StartError as error:
-            fail(str(error), error.code)
-
-    def become_user(self, *, at_work: bool = True) -> None:
-        """As root, and with a user configured: become that user.
-
-        Whoever only looks would otherwise leave files of root's that the trap can't write to.
-
-        Args:
-            at_work: make the places that are not there, for that user.
-        """
-        paths = self.config.paths
-        if user := self.user():
-            if at_work:
-                provide([paths.spool, paths.archive, paths.state, paths.maillog], user)
-            become(user)
-
-    @property
-    def arguments(self) -> list[str]:
-        """Arguments that make another `spamtrap` see the same configuration."""
-        made = []
-        if self.config_file:
-            made += ["--config", str(self.config_file.absolute())]
-        if self.directory:
-            made += ["--dir", str(self.directory.absolute())]
-        return made
-
-
 def _set(name: str) -> Callable[[click.Context, click.Parameter, Path | None], None]:
     def callback(context: click.Context, _: click.Parameter, value: Path | None) -> None:
-        if value is not None:
-            setattr(context.ensure_object(App), name, value)
+        app = context.ensure_object(App)
+        # What stood before the command's name counts more than what the environment says behind it.
+        given = context.get_parameter_source(name) is not ParameterSource.ENVIRONMENT
+        if value is not None and (given or getattr(app, name) is None):
+            setattr(app, name, value)
 
     return callback
 
@@ -134,7 +46,7 @@ def _everywhere() -> list[click.Option]:
             type=kind,
             expose_value=False,
             callback=_set("config_file"),
-            envvar="SPAMTRAP_CONFIG",
+            envvar=CONFIG_VARIABLE,
             metavar="FILE",
             help=f"Configuration file; else DIR/spamtrap.yaml, {SYSTEM_CONFIG}, or embedded defaults.",
         ),
@@ -143,7 +55,7 @@ def _everywhere() -> list[click.Option]:
             type=kind,
             expose_value=False,
             callback=_set("directory"),
-            envvar="SPAMTRAP_DIR",
+            envvar=DIR_VARIABLE,
             metavar="DIR",
             help="Keep spool, archive and state below this directory.",
         ),
@@ -220,6 +132,8 @@ def execute(group: click.Group) -> NoReturn:
         sys.exit(130)
     except ConfigError as error:
         fail(str(error), os.EX_CONFIG)
+    except StartError as error:
+        fail(str(error), error.code)
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does: nothing to say, nor to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,8 +1,10 @@
 """Runs `spamtrap` commands in this process."""
 
+import gc
 import io
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,8 @@ def run(capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Run a command line, with bytes on stdin. What it changes in the process is undone afterwards."""
     umask, handlers = os.umask(0o022), list(logging.root.handlers)
     os.umask(umask)
+    signals = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
     def run(*arguments: str, stdin: bytes = b"") -> Result:
         given = _Stdin()
@@ -40,6 +44,7 @@ def run(capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
         with (
             mock.patch.object(sys, "argv", ["spamtrap", *arguments]),
             mock.patch.object(sys, "stdin", given),
+            mock.patch.object(os, "_exit", sys.exit),  # how `inject` ends
             pytest.raises(SystemExit) as end,
         ):
             main()
@@ -49,4 +54,9 @@ def run(capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
 
     yield run
     os.umask(umask)
+    gc.enable()
+    for number, handler in signals.items():
+        if handler is not None and signal.getsignal(number) != handler:
+            signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     logging.root.handlers = handlers

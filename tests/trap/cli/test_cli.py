@@ -12,13 +12,12 @@ import msgspec
 import pytest
 from clikit import Run
 
-from trap import fsio
-from trap.cli import COMMANDS, base
-from trap.cli import spamtrap as root
+from trap import fsio, listening
+from trap.cli import COMMANDS
 from trap.cli.base import App, Group
+from trap.cli.group import spamtrap as root
 from trap.config import paths_below
 from trap.configfile import parse
-from trap.intake import Intake
 from trap.live import Board, Live
 
 EML = b"Return-Path: <s@example.org>\r\nSubject: a prize\r\nFrom: s@example.org\r\n\r\nYou have won.\r\n"
@@ -204,7 +203,6 @@ def test_config_check_and_schema(run: Run, home: Path) -> None:
         (["--config", "/nonexistent.yaml", "status"], os.EX_CONFIG, "/nonexistent.yaml: No such file"),
         (["try", "first"], os.EX_USAGE, "FILE"),
         (["up", "--listen", "nowhere"], os.EX_USAGE, "not HOST:PORT"),
-        (["inject", "--queue", "frist"], os.EX_CONFIG, "did you mean first?"),
     ],
 )
 def test_errors_are_one_line_and_a_code(run: Run, home: Path, line: list[str], code: int, told: str) -> None:
@@ -227,19 +225,6 @@ def test_a_file_that_is_not_text_is_told_in_one_line(run: Run, home: Path) -> No
     result = run("config", "check")
     assert result.code == os.EX_CONFIG
     assert len(result.err.splitlines()) == 1
-
-
-def test_inject_into_a_full_spool_asks_to_try_again(
-    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    run("status")
-    monkeypatch.setattr(fsio, "write", full)
-    result = run("inject", "trap@example.com", stdin=EML)
-    assert result.code == os.EX_TEMPFAIL
-    assert "try again later" in result.err
 
 
 def test_hostile_bytes_do_not_reach_the_terminal(run: Run, home: Path) -> None:
@@ -301,16 +286,6 @@ def test_doctor_looks_where_the_sink_says_it_listens(run: Run, home: Path) -> No
     assert "port 127.0.0.1:1" not in found
 
 
-def test_inject_keeps_the_limits_of_the_sink(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run("inject", "trap@example.com", stdin=b"").code == os.EX_NOINPUT
-    (home / "spamtrap.yaml").write_text("pipeline: [first]\nsmtp: {max_size: 1kB}\n")
-    large = run("inject", "trap@example.com", stdin=b"x" * 1025)
-    assert (large.code, "larger than smtp.max_size" in large.err) == (os.EX_DATAERR, True)
-    assert run("inject", "trap@example.com", stdin=b"x" * 1024).code == 0
-    monkeypatch.setattr(Intake, "has_room", lambda _: False)
-    assert run("inject", "trap@example.com", stdin=EML).code == os.EX_TEMPFAIL
-
-
 def test_watch_writes_on_when_piped(home: Path) -> None:
     line = [sys.executable, "-m", "trap", "status", "--watch", "--json"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as watching:
@@ -343,9 +318,9 @@ def test_as_root_a_look_is_taken_as_the_configured_user(home: Path, monkeypatch:
     """Files of root's, made by a look before the first start, would stop the trap."""
     done = []
     somebody = object()
-    monkeypatch.setattr(base, "find_user", lambda name: somebody if name == "trap" else None)
-    monkeypatch.setattr(base, "provide", lambda paths, user: done.append(("provide", user)))
-    monkeypatch.setattr(base, "become", lambda user: done.append(("become", user)))
+    monkeypatch.setattr(listening, "find_user", lambda name: somebody if name == "trap" else None)
+    monkeypatch.setattr(listening, "provide", lambda paths, user: done.append(("provide", user)))
+    monkeypatch.setattr(listening, "become", lambda user: done.append(("become", user)))
     (home / "spamtrap.yaml").write_text("pipeline: [first]\nuser: trap\n")
     app = App()
     app.directory = home
