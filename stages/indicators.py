@@ -1,0 +1,287 @@
+"""Collects what a message wants its reader to do next: where to click, write, call and pay.
+
+Every part that is text is read, whatever its charset and encoding, HTML as what it shows and as what
+its markup names; also messages in the message, data: URLs and scripts, and the header fields that
+people answer to. URLs that lead elsewhere by way of somebody are followed on paper.
+
+Each kind is a list of at most so many entries; what did not fit, or was not looked at, stands in
+`truncated`. Nothing is ever fetched.
+"""
+
+import binascii
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from email.header import decode_header, make_header
+from typing import Any
+from urllib.parse import unquote, urljoin
+
+from stages import addresses, links, pages, phones, plaintext, redirects, wallets
+from stages.budget import Budget, Exhausted
+from stages.disguises import undisguised
+from stages.entity import Entity, leaves
+from stages.suffixes import registrable
+from trap.envelope import printable
+from trap.job import Headers
+
+MAX_TEXT = 1 << 20
+"""Characters of one part that are read."""
+MAX_DEPTH = 5
+"""Redirectors in redirectors, pages in data: URLs in pages."""
+MAX_FIELD = 4000
+"""Characters of a header field that are read."""
+_SHOWN = 300
+
+_HTML_NAMES = (".htm", ".html", ".shtml", ".xhtml", ".svg", ".hta")
+_TEXT_NAMES = (".txt", ".ics", ".vcf", ".url", ".csv")
+_HTML_TYPES = frozenset(
+    ("text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml")
+)
+_LOOKS_HTML = re.compile(r"<(?:html|body|table|div|p|br|font|a|img|meta|script)\b", re.IGNORECASE)
+_SOFT_BREAK = re.compile(rb"=\r?\n")
+_ANSWERED = ("from", "reply-to", "sender", "disposition-notification-to", "return-receipt-to", "errors-to")
+_LINKING = ("list-unsubscribe", "x-unsubscribe", "list-post", "x-complaints-to")
+_ATOB = re.compile(r"atob\(\s{0,8}[\"'`]([A-Za-z0-9+/=\s]{12,100000})[\"'`]")
+
+
+@dataclass
+class Indicators:
+    """What was found, fit for the notes, and what was read, for those who look on."""
+
+    urls: list[dict[str, Any]] = field(default_factory=list)
+    """url, host, from (where it was); `as` when it was disguised, `to` when it leads on."""
+    domains: list[str] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
+    phones: list[str] = field(default_factory=list)
+    wallets: list[dict[str, str]] = field(default_factory=list)
+    truncated: list[str] = field(default_factory=list)
+    parts: list[Entity] = field(default_factory=list)
+    text: str = ""
+    """What people read in it."""
+
+
+class Reader:
+    """Reads one message.
+
+    Args:
+        budget: what it may cost.
+        most: entries of each kind.
+        own: addresses that are none of the sender's: the recipients.
+        region: country that telephone numbers without a code are taken for.
+    """
+
+    def __init__(self, budget: Budget, most: int, own: Collection[str] = (), region: str = "") -> None:
+        self._budget = budget
+        self._most = most
+        self._own = {address.lower() for address in own}
+        self._region = region
+        self._urls: dict[str, dict[str, Any]] = {}
+        self._domains: dict[str, None] = {}
+        self._addresses: dict[str, str] = {}
+        self._texts: list[str] = []
+        self._loose: list[str] = []
+        self.found = Indicators()
+
+    def read(self, message: bytes) -> Indicators:
+        """Read a message as far as the budget goes; what was found before it ended is there."""
+        try:
+            self._header(Headers(message))
+            for leaf in leaves(message):
+                self.found.parts.append(leaf)
+                self._part(leaf)
+        except Exhausted as error:
+            self._cut("text", str(error))
+        self.finish()
+        return self.found
+
+    def add(self, text: str, where: str) -> None:
+        """Look for links and addresses in a text of somebody else's: what a QR code holds, say."""
+        self._text(text, where)
+        self.finish()
+
+    def finish(self) -> None:
+        """Put what was found so far into the form that it is noted in."""
+        found = self.found
+        found.text = "\n".join(self._texts)
+        found.urls = list(self._urls.values())
+        found.domains = self._kept("domains", list(self._domains))
+        found.addresses = self._kept("addresses", list(self._addresses.values()))
+        try:
+            self._budget.spend()
+            everything = "\n".join((found.text, *self._loose, *self._urls))
+            found.phones = self._kept("phones", phones.find(everything, self._region))
+            self._budget.spend()
+            found.wallets = self._kept("wallets", wallets.find(everything))
+        except Exhausted as error:
+            self._cut("phones, wallets", str(error))
+
+    def _kept(self, kind: str, items: list[Any]) -> list[Any]:
+        if len(items) > self._most:
+            self._cut(kind, f"more than {self._most}")
+        return items[: self._most]
+
+    def _cut(self, kind: str, why: str) -> None:
+        note = f"{kind}: {why}"
+        if note not in self.found.truncated:
+            self.found.truncated.append(note)
+
+    def _header(self, headers: Headers) -> None:
+        for name in _ANSWERED:
+            for value in headers.get_all(name)[:3]:
+                self._mails(_words(value))
+        for name in ("subject", *_LINKING):
+            for value in headers.get_all(name)[:3]:
+                self._text(_words(value), "header", readable=name == "subject")
+
+    def _part(self, leaf: Entity) -> None:
+        self._budget.spend(0, 1)
+        name = leaf.name.lower()
+        html = leaf.type in _HTML_TYPES or name.endswith(_HTML_NAMES)
+        text = html or leaf.type.startswith(("text/", "message/")) or name.endswith(_TEXT_NAMES)
+        if not text:
+            return
+        self._budget.spend(leaf.size)
+        data = leaf.data[: 4 * MAX_TEXT]
+        if not leaf.encoding and b"=3D" in data and _SOFT_BREAK.search(data):
+            data = binascii.a2b_qp(data)  # quoted-printable that nobody declared
+        source = plaintext.decode(data, leaf.parameters)
+        if len(source) > MAX_TEXT:
+            self._cut("text", f"more than {MAX_TEXT} characters in a part")
+            source = source[:MAX_TEXT]
+        if html or _LOOKS_HTML.search(source, 0, 4096):
+            self._page(source, 0)
+        else:
+            self._text(source, "text", readable=True)
+
+    def _page(self, source: str, depth: int) -> None:
+        page = pages.read(source)
+        self._budget.spend(len(source))
+        for where, url in page.links:
+            self._link(url, where, depth, page.base)
+        self._text(page.text, "text", readable=True)
+        self._script(page.scripts, depth)
+
+    def _script(self, script: str, depth: int) -> None:
+        if not script:
+            return
+        self._text(script, "script", bare=False)
+        for match in _ATOB.finditer(script):
+            self._budget.spend(len(match[1]), 1)
+            try:
+                hidden = binascii.a2b_base64(match[1]).decode("utf-8", "replace")
+            except binascii.Error:
+                continue
+            if depth < MAX_DEPTH:
+                self._page(pages.unescaped(hidden), depth + 1)
+
+    def _text(self, text: str, where: str, *, readable: bool = False, bare: bool = True) -> None:
+        """Look for links and addresses in a text; `bare`: also for domains without a scheme."""
+        if readable:
+            self._texts.append(text)
+        text = undisguised(text)
+        self._budget.spend(len(text))
+        for url in links.in_text(text):
+            self._url(url, where, 0)
+        if bare:
+            for name, has_path in links.bare(text):
+                if has_path:
+                    self._url(f"http://{name}", where, 0)
+                elif domain := registrable(name.partition(":")[0].lower()):
+                    self._domain(domain)
+            self._mails(text)
+
+    def _mails(self, text: str) -> None:
+        for address in addresses.find(text):
+            key = address.lower()
+            if key not in self._own and len(self._addresses) <= self._most:
+                self._addresses.setdefault(key, printable(address))
+
+    def _domain(self, name: str) -> None:
+        if name and len(self._domains) <= self._most:
+            self._domains[name] = None
+
+    def _link(self, said: str, where: str, depth: int, base: str = "") -> None:
+        """What an attribute of HTML names."""
+        scheme, colon, rest = said[:40].lstrip().partition(":")
+        kind = re.sub(r"[\x00-\x20]", "", scheme).lower() if colon else ""
+        if kind in ("http", "https", "ftp") or said.startswith(("//", "\\\\")):
+            self._url(said, where, depth)
+        elif kind == "mailto":
+            self._mails(unquote(said[:MAX_FIELD]))
+        elif kind == "data":
+            self._data(said, depth)
+        elif kind in ("javascript", "vbscript"):
+            self._script(pages.unescaped(said[: pages.MAX_SCRIPT]), depth)
+        elif kind in (
+            "tel",
+            "sms",
+            "callto",
+            "whatsapp",
+            "bitcoin",
+            "ethereum",
+            "litecoin",
+            "monero",
+            "tron",
+        ):
+            if len(self._loose) < self._most:
+                self._loose.append(unquote(said[:_SHOWN]))
+        elif base and not kind and rest == "" and said and not said.startswith("#"):
+            self._url(_joined(base, said), where, depth)
+
+    def _data(self, said: str, depth: int) -> None:
+        self._budget.spend(len(said), 1)
+        kind, data = pages.in_data(said)
+        if depth >= MAX_DEPTH:
+            self._cut("urls", f"deeper than {MAX_DEPTH}")
+        elif kind in _HTML_TYPES or kind.startswith(("text/", "application/xhtml")) or kind == "":
+            self._page(plaintext.decode(data[:MAX_TEXT], ""), depth + 1)
+
+    def _url(self, said: str, where: str, depth: int) -> str:
+        """Note a URL and where it leads; what is noted of it, or "" when it is no URL."""
+        link = links.canonical(said)
+        if not link:
+            return ""
+        url = printable(link.url)
+        if url in self._urls:
+            return url
+        if len(self._urls) >= self._most:
+            self._cut("urls", f"more than {self._most}")
+            return ""
+        self._budget.spend(len(said), 0)
+        noted: dict[str, Any] = {"url": url, "host": link.host, "from": where}
+        if _disguised(said, link.host):
+            noted["as"] = printable(said[:_SHOWN])
+        self._urls[url] = noted
+        self._domain(registrable(link.host))
+        ways = redirects.targets(link.url)
+        if ways and depth >= MAX_DEPTH:
+            self._cut("urls", f"deeper than {MAX_DEPTH}")
+            ways = []
+        to = [target for way in ways if (target := self._url(way, "redirect", depth + 1)) and target != url]
+        if to:
+            noted["to"] = to[0]
+        return url
+
+
+def _disguised(said: str, host: str) -> bool:
+    """Whether the host is not what one reads."""
+    authority = re.match(r"\s*(?:[a-z]+:)?[/\\]*([^/\\?#]*)", said[:1000], re.IGNORECASE)
+    return authority is None or "@" in authority[1] or host not in authority[1].lower()
+
+
+def _joined(base: str, said: str) -> str:
+    try:
+        return urljoin(base, said)
+    except ValueError:  # brackets that hold no address
+        return ""
+
+
+def _words(value: str) -> str:
+    """A header field with its encoded words (RFC 2047) decoded, if that can be done."""
+    value = value[:MAX_FIELD]
+    if "=?" not in value:
+        return value
+    try:
+        return str(make_header(decode_header(value)))
+    except Exception:  # the email package raises many kinds on what is not quite an encoded word
+        return value
