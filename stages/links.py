@@ -32,10 +32,13 @@ _BARE = re.compile(
     r"(?<![\w@.%/=&:#+-])((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,6}([a-z]{2,18}|xn--[a-z0-9-]{2,40}))(?![\w@-]|\.\w)(:\d{2,5})?(/[^\s<>\"]{0,1500})?",
     re.IGNORECASE,
 )
-_FILES = frozenset(
-    "am an app as asp at bat be bin by bz cab cfg do doc docs exe gz he id in is it java js la lib md me mov ms my"
-    " no pl pm ps pub py rs sh so st tar tex to vi zip".split()
-)
+# fmt: off
+_FILES = frozenset((
+    "am", "an", "app", "as", "asp", "at", "bat", "be", "bin", "by", "bz", "cab", "cfg", "do", "doc", "docs",
+    "exe", "gz", "he", "id", "in", "is", "it", "java", "js", "la", "lib", "md", "me", "mov", "ms", "my",
+    "no", "pl", "pm", "ps", "pub", "py", "rs", "sh", "so", "st", "tar", "tex", "to", "vi", "zip",
+))
+# fmt: on
 """Top-level domains that are ends of files' names, or words that follow a dot whose space is missing."""
 _SCHEME = re.compile(r"([a-z][a-z0-9+-]{1,20}):", re.IGNORECASE)
 _AUTHORITY = re.compile(r"[/\\]{0,10}([^/\\?#]*)(.*)", re.DOTALL)

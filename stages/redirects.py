@@ -66,12 +66,12 @@ def _generic(url: str) -> Iterator[str]:
         value = _unquoted(match[2])
         if _WEB.match(value):
             yield _whole(value)
-    if match := _IN_PATH.search(url, url.find("://") + 3):
-        yield _whole(_unquoted(match[1]) if "%" in match[1][:9] else match[1])
+    if inner := _IN_PATH.search(url, url.find("://") + 3):
+        yield _whole(_unquoted(inner[1]) if "%" in inner[1][:9] else inner[1])
     for match in _BASE64.finditer(_unquoted(url)):
         yield _unbase64(match[1])
-    if match := _HEX.search(url):
-        digits = match[0][: len(match[0]) // 2 * 2]
+    if written := _HEX.search(url):
+        digits = written[0][: len(written[0]) // 2 * 2]
         yield bytes.fromhex(digits).decode("utf-8", "replace")
 
 
