@@ -1,31 +1,26 @@
 """virus - have clamd scan every message; drop what is infected, or keep it in a queue of its own.
 
-What it decides:
+It is called `clamav` as well. What it decides:
 
 * clean: passes, notes {"clean": true, "engine": …}.
 * infected: dropped as "virus <signature>", or passed to the queue `to`; notes {"virus": signature}.
 * not scanned: passes, notes {"unscanned": why}. That is mail larger than `max_size`, mail that
   clamd itself refuses, and mail on which clamd broke three conversations.
-* clamd away: `Unavailable`; jobs pass unjudged unless `when_unavailable: wait` is set. Away is a
-  clamd that does not greet. One that greets and then falls silent or dies is called away too, twice
-  for a message; the third time the message is to blame, else one that crashes clamd would hold up the
-  queue for good.
+* clamd away: `Unavailable`; jobs pass unjudged unless `when_unavailable: wait` is set. One that greets
+  and then falls silent, dies, or lacks memory or room is away too; after the third time on the same
+  message that message is to blame, else one that crashes clamd would hold up the queue for good.
 """
 
-import asyncio
-import os
 from typing import Any
 
-from stages.clamd import Answer, BadAnswer, Session, address_of
+from stages.clamd import Answer, Session
+from trap.address import Address
+from trap.backend import Backends, Dialect, Unscannable
 from trap.config import Duration, Size
 from trap.envelope import printable
 from trap.job import Job
-from trap.stage import Drop, Pass, Unavailable, Verdict
+from trap.stage import Drop, Pass, Verdict
 
-PATIENCE = 3
-"""Broken conversations about one message after which it passes unscanned."""
-MAX_BROKEN = 1000
-"""Messages whose broken conversations are remembered."""
 MAX_NAME = 80
 """Longest signature name that is kept, in characters."""
 
@@ -34,8 +29,9 @@ class Virus:
     """Ask clamd.
 
     Args:
-        clamd: its UNIX socket ("/run/clamav/clamd.ctl") or its TCP address ("host:port").
-        timeout: for the whole conversation about one message, connecting included.
+        clamd: its UNIX socket ("/run/clamav/clamd.ctl") or its TCP address ("host:port"), or several in the
+            order of preference.
+        timeout: for one message, whatever happens: connecting, spares and all.
         to: queue that infected mail goes to instead of being dropped.
         max_size: larger messages pass unscanned. (clamd's own limits: MaxFileSize, MaxScanSize, and
             for TCP StreamMaxLength, 25M in Debian.)
@@ -45,17 +41,19 @@ class Virus:
 
     def __init__(
         self,
-        clamd: str = "/run/clamav/clamd.ctl",
+        clamd: str | list[str] = "/run/clamav/clamd.ctl",
         timeout: Duration = Duration("30s"),
         to: str | None = None,
         max_size: Size = Size("30MB"),
     ) -> None:
-        self.name = clamd
-        self.address = address_of(clamd)
-        self.timeout = timeout
         self.to = to
         self.max_size = max_size
-        self._broken: dict[str, int] = {}
+        hint = "start it (systemctl start clamav-daemon); without signatures it won't: run freshclam first"
+        dialect = Dialect("clamd", Session.open, Session.probe, hint)
+        self.backends: Backends[Session] = Backends(dialect, clamd, timeout)
+        for text in [clamd] if isinstance(clamd, str) else clamd:
+            if Address.parse(text).tls:
+                raise ValueError(f"clamd: {text!r}: clamd speaks no TLS")
 
     async def process(self, job: Job) -> Verdict:
         """Judge one message.
@@ -65,28 +63,15 @@ class Virus:
         """
         if job.size > self.max_size:
             return Pass({"unscanned": f"larger than max_size, {self.max_size} bytes"})
-        session: Session | None = None
+
+        async def question(session: Session) -> tuple[Answer, str]:
+            return await session.scan(job.message), session.engine
+
         try:
-            async with asyncio.timeout(self.timeout):
-                session = await Session.open(self.address)
-                answer = await session.scan(job.message)
-        except TimeoutError:
-            trouble = f"no {'verdict' if session else 'greeting'} within {self.timeout:g} s"
-        except OSError as error:
-            # Numbers above 0 are the kernel's; the resolver has its own, with its own words.
-            number = error.errno or 0
-            trouble = (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()
-        except BadAnswer as error:
-            trouble = str(error)
-        else:
-            self._broken.pop(job.id, None)
-            return self._verdict(answer, session.engine)
-        finally:
-            if session:
-                session.close()
-        if session and self._is_to_blame(job.id):
-            return Pass({"unscanned": f"clamd failed on it {PATIENCE} times: {trouble}"})
-        raise Unavailable(f"clamd at {self.name}: {trouble}")
+            answer, engine = await self.backends.ask(question, job.id)
+        except Unscannable as error:
+            return Pass({"unscanned": str(error)})
+        return self._verdict(answer, engine)
 
     def _verdict(self, answer: Answer, engine: str) -> Verdict:
         if answer.error:
@@ -96,13 +81,3 @@ class Virus:
         name = printable(answer.signature)[:MAX_NAME]
         notes: dict[str, Any] = {"virus": name, "engine": printable(engine)[:MAX_NAME]}
         return Pass(notes, to=self.to) if self.to else Drop(f"virus {name}", notes)
-
-    def _is_to_blame(self, job_id: str) -> bool:
-        """Count a broken conversation; whether it was the last one that this job is worth."""
-        count = self._broken.pop(job_id, 0) + 1
-        if count >= PATIENCE:
-            return True
-        self._broken[job_id] = count
-        if len(self._broken) > MAX_BROKEN:
-            del self._broken[next(iter(self._broken))]  # the one that broke longest ago
-        return False
