@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from trap.backendstate import BackendState
 from trap.live import Live
 from trap.metrics import exposition
 from trap.status import QueueStatus, Room, Status
@@ -21,7 +22,9 @@ def exposed() -> set[str]:
     queue = QueueStatus("dedup", 1, 1, 1.0, 1, 1.0, 1, True)
     sink = Live(pid=1, refused={"errors": 1})
     room = Room("/run/spamtrap", True, 1, 0.5, 1, 0.5)
-    text = exposition(Status([queue], 1, 1, 1, {"duplicate": 1}, 1, 1, 1, 1.0, room, sink, [sink]))
+    backend = BackendState("clamd", "/run/clamav/clamd.ctl", "virus")
+    ends = (1, 1, 1, {"duplicate": 1}, 1, 1, 1, 1.0)
+    text = exposition(Status([queue], *ends, room, sink, [sink], [backend], {"virus": 1}))
     return {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")}
 
 

@@ -3,6 +3,7 @@
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
+from trap.backendstate import AWAY, BackendState
 from trap.live import Live
 from trap.metrics import exposition
 from trap.status import QueueStatus, Room, Status
@@ -53,3 +54,14 @@ def test_each_sink_with_its_stress():
 
 def test_without_a_sink_there_is_nothing_to_say_of_one():
     assert not [key for key in read(QUIET) if key[0].startswith("spamtrap_sink")]
+
+
+def test_each_program_that_is_asked():
+    away = BackendState("spamd", "127.0.0.1:783", "spamd", AWAY, asked=9, failed=3, opened=1)
+    values = read(msgspec.structs.replace(QUIET, backends=[away], unjudged={"spamd": 4}))
+    key = ("127.0.0.1:783", "spamd", "spamd")
+    assert values["spamtrap_backend_up", *key] == 0
+    assert values["spamtrap_backend_asked_total", *key] == 9
+    assert values["spamtrap_backend_failed_total", *key] == 3
+    assert values["spamtrap_backend_opened_total", *key] == 1
+    assert values["spamtrap_unjudged_total", "spamd"] == 4

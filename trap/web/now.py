@@ -14,14 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
+from trap.backendstate import AWAY
 from trap.config import Config
+from trap.envelope import printable
 from trap.history import SPANS
+from trap.units import age
 from trap.web.charts import Chart, arrivals, ends
 from trap.web.flow import Flow, ended, flow
 from trap.web.pulse import EVERY, Look
 from trap.web.site import Site, site
 
-PARTS = ("problems", "start", "stats", "flow", "sink", "spool", "drops", "charts")
+PARTS = ("problems", "start", "stats", "flow", "sink", "spool", "drops", "backends", "charts")
 """What changes, each a macro of _now.html and an element of that id."""
 SLOW = {"charts": 10.0, "drops": 4.0}
 """Seconds for which parts that are large are left as they are."""
@@ -109,6 +112,11 @@ def problems(config: Config, look: Look, drawing: Flow) -> list[Problem]:
         found.append(
             Problem(f"Stress is {look.sink.level}: {look.sink.cause}.", bad=look.sink.level == "red")
         )
+    for state in look.asked.backends:
+        if state.state == AWAY:
+            since = age(max(0.0, time.time() - state.since))
+            what = f"{state.backend} at {state.address}, which {state.stage} asks, is away for {since}"
+            found.append(Problem(f"{what}: {printable(state.cause)}.", "spamtrap doctor", bad=False))
     used = max(look.room.bytes_used_share, look.room.inodes_used_share)
     if used >= config.stress.yellow.spool:
         found.append(

@@ -5,6 +5,8 @@ import time
 
 import msgspec
 
+from trap import backendstate
+from trap.backendstate import Seen
 from trap.config import Config
 from trap.history import LEFT, SPANS, History, Point
 from trap.live import Live, read, together
@@ -33,6 +35,8 @@ class Look(msgspec.Struct):
     """Messages accepted per second over the last minute."""
     passing: dict[str, float]
     """Jobs a second that leave each queue, and were neither dropped nor shed."""
+    asked: Seen
+    """The programs that stages ask, as their workers find them."""
     points: dict[str, list[Point]]
     """The steps of each span (trap/history.py)."""
 
@@ -92,6 +96,7 @@ class Pulse:
             sinks,
             _rate(ends, "accepted"),
             {queue.name: _passing(ends, queue) for queue in queues},
+            backendstate.read(self._config),
             {span: history.points(span, now) for span in SPANS},
         )
 

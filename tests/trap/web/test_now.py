@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from webkit import Visitor, config_at
 
+from trap.backendstate import AWAY, BackendState, Teller
 from trap.config import Config, Listener, Route, Stage
 from trap.envelope import Envelope
 from trap.live import Board, Live
@@ -267,3 +268,21 @@ async def test_a_long_look_is_repeated_less_often(config: Config, spool: Spool) 
     with mock.patch.object(Pulse, "_look", lambda self: time.sleep(0.2)):
         await pulse.look()
     assert pulse._due - time.monotonic() > 3
+
+
+def test_without_programs_to_ask_none_are_shown(reader: Visitor, sink: Board) -> None:
+    assert "Programs that stages ask" not in reader.get("/").text
+
+
+def test_programs_that_stages_ask(reader: Visitor, config: Config, sink: Board) -> None:
+    teller = Teller(config, "virus")
+    cause = "<b>connection refused"
+    away = BackendState("clamd", "/run/clamd.ctl", state=AWAY, since=time.time() - 120, cause=cause, asked=7)
+    teller.tell([away, BackendState("clamd", "127.0.0.1:3310", asked=5)], 3)
+    page = reader.get("/").text
+    teller.close()
+    assert "<b>connection" not in page
+    shown = text(page)
+    assert "clamd at /run/clamd.ctl, which virus asks, is away for 2m: &lt;b&gt;connection refused." in shown
+    assert "3 messages passed virus unjudged" in shown
+    assert "clamd at 127.0.0.1:3310 virus up" in shown
