@@ -134,18 +134,18 @@ def tnef(data: bytes, opening: Opening) -> Iterator[Member]:
         at = body + size + 2  # a checksum
 
 
-CONTAINERS: dict[str, Members] = {
-    "application/zip": zipped,
-    "application/x-tar": tar,
-    "application/gzip": gz,
-    "application/x-bzip2": bzip2,
-    "application/x-xz": xz,
-    "application/zstd": zst,
-    "application/x-iso9660-image": iso,
-    "application/vnd.rar": rar,
-    "application/vnd.ms-tnef": tnef,
+CONTAINERS: dict[str, tuple[str, Members]] = {
+    "application/zip": ("zip", zipped),
+    "application/x-tar": ("tar", tar),
+    "application/gzip": ("gzip", gz),
+    "application/x-bzip2": ("bzip2", bzip2),
+    "application/x-xz": ("xz", xz),
+    "application/zstd": ("zstd", zst),
+    "application/x-iso9660-image": ("iso", iso),
+    "application/vnd.rar": ("rar", rar),
+    "application/vnd.ms-tnef": ("tnef", tnef),
 }
-"""Who opens what, by the type that first bytes show."""
+"""By the type that first bytes show: what it is called, and who opens it."""
 
 
 def members(kind: str, data: bytes, opening: Opening) -> Iterator[Member]:
@@ -160,8 +160,9 @@ def members(kind: str, data: bytes, opening: Opening) -> Iterator[Member]:
         Damaged: it can't be read, or not to its end.
         Exhausted: it is too much.
     """
+    _name, reader = CONTAINERS[kind]
     try:
-        yield from CONTAINERS[kind](data, opening)
+        yield from reader(data, opening)
     except (Damaged, Exhausted):
         raise
     except Exception as error:  # libraries raise anything at hostile archives
