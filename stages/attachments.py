@@ -98,7 +98,7 @@ def examine(parts: Iterable[Part], text: str, budget: Budget, codes: qr.Reader |
 class _File(NamedTuple):
     part: Part
     source: str = ""
-    """The archive's name."""
+    """The archive's name, or its kind if it has none."""
     depth: int = 0
 
 
@@ -181,7 +181,7 @@ class _Examination:
         try:
             for member in members(kind, file.part.data, opening):
                 archive["members"] += 1
-                self._take(member, file, entry)
+                self._take(member, file, entry, entry["name"] or archive["kind"])
         except Exhausted as error:
             archive["truncated"] = str(error)
         except Damaged as error:
@@ -190,7 +190,7 @@ class _Examination:
             self._budget.spend(size - max(0, share.size), items - max(0, share.items))
         archive.update(_of_locks(opening))
 
-    def _take(self, member: Member, archive: _File, entry: dict[str, Any]) -> None:
+    def _take(self, member: Member, archive: _File, entry: dict[str, Any], source: str) -> None:
         name = member.name
         if name == _OFFICE:
             entry["is"] = "application/vnd.openxmlformats-officedocument"
@@ -200,11 +200,11 @@ class _Examination:
             if member.data and name.endswith(".rels"):
                 self._link(documents.outside(member.data))
         elif member.data is None:
-            listed = self._list(name, member.size, entry["name"])
+            listed = self._list(name, member.size, source)
             if listed is not None and member.locked:
                 listed["locked"] = True
         else:
-            self._waiting.append(_File(Part(name, "", member.data), entry["name"], archive.depth + 1))
+            self._waiting.append(_File(Part(name, "", member.data), source, archive.depth + 1))
 
     def _read(self, file: _File, entry: dict[str, Any], kind: str) -> None:
         data = file.part.data

@@ -23,6 +23,8 @@ _DICTIONARY = 600
 _STREAM = re.compile(rb"(?<!end)stream\r?\n")
 _URI = re.compile(rb"/URI\s{0,20}\(((?:[^()\\]|\\.){1,2000})\)", re.DOTALL)
 _URI_IN_HEX = re.compile(rb"/URI\s{0,20}<([0-9A-Fa-f\s]{2,4000})>")
+_URL = re.compile(rb"[a-z][a-z0-9+.-]{1,20}:[!-~]|www\.", re.IGNORECASE)
+"""What is encrypted is none."""
 _ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|\r?\n|(.))", re.DOTALL)
 _TARGET = re.compile(rb"<Relationship\s([^>]{1,4000})>")
 _OUTSIDE = re.compile(rb'\bTarget="((?:https?|ftp|file|mhtml|mailto|smb):[^"]{1,2000})"', re.IGNORECASE)
@@ -94,8 +96,9 @@ def _add_links(found: Document, plain: bytes) -> None:
 
 
 def _add_url(found: Document, url: bytes) -> None:
+    url = b"".join(url.split())  # as readers do: a string may be folded
     text = url[:_LONGEST_URL].decode("utf-8", "replace")
-    if len(found.urls) < MAX_URLS and text not in found.urls:
+    if _URL.match(url) and len(found.urls) < MAX_URLS and text not in found.urls:
         found.urls.append(text)
 
 

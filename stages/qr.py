@@ -81,6 +81,8 @@ class Reader:
             self._end()
 
     def _ask(self, image: bytes) -> list[str]:
+        if self._child and self._child.is_dead():  # of something else than this image
+            self._end()
         try:
             self._child = self._child or _Child(self._memory)
             answer = self._child.ask(image, self._seconds)
@@ -135,6 +137,10 @@ class _Child:
             raise ValueError(f"an answer of {length} bytes")
         answer: list[str] | str = msgpack.unpackb(self._receive(length, deadline))
         return answer
+
+    def is_dead(self) -> bool:
+        """Whether it ended while nothing was asked, as when the system was out of memory."""
+        return self._process.poll() is not None
 
     def kill(self) -> None:
         """End it at once."""
