@@ -11,7 +11,7 @@ Each kind is a list of at most so many entries; what did not fit, or was not loo
 import binascii
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.header import decode_header, make_header
 from typing import Any
 from urllib.parse import unquote, urljoin
@@ -46,31 +46,34 @@ _ATOB = re.compile(r"atob\(\s{0,8}[\"'`]([A-Za-z0-9+/=\s]{12,100000})[\"'`]")
 
 @dataclass
 class Indicators:
-    """What was found, fit for the notes, and what was read, for those who look on."""
+    """What was found, fit for the notes."""
 
-    urls: list[dict[str, Any]] = field(default_factory=list)
+    urls: list[dict[str, Any]]
     """url, host, from (where it was); `as` when it was disguised, `to` when it leads on."""
-    domains: list[str] = field(default_factory=list)
-    addresses: list[str] = field(default_factory=list)
-    phones: list[str] = field(default_factory=list)
-    wallets: list[dict[str, str]] = field(default_factory=list)
-    truncated: list[str] = field(default_factory=list)
-    parts: list[Entity] = field(default_factory=list)
-    text: str = ""
-    """What people read in it."""
+    domains: list[str]
+    """What somebody registered of the hosts, and of names in the text."""
+    addresses: list[str]
+    phones: list[str]
+    wallets: list[dict[str, str]]
+    truncated: list[str]
+    """What there may be more of, and why."""
 
 
 class Reader:
-    """Reads one message.
+    """Reads one message, and what else is found in it.
 
     Args:
         budget: what it may cost.
         most: entries of each kind.
         own: addresses that are none of the sender's: the recipients.
         region: country that telephone numbers without a code are taken for.
+
+    Attributes:
+        parts: of the message, as far as it was read.
     """
 
     def __init__(self, budget: Budget, most: int, own: Collection[str] = (), region: str = "") -> None:
+        self.parts: list[Entity] = []
         self._budget = budget
         self._most = most
         self._own = {address.lower() for address in own}
@@ -80,50 +83,82 @@ class Reader:
         self._addresses: dict[str, str] = {}
         self._texts: list[str] = []
         self._loose: list[str] = []
-        self.found = Indicators()
+        self._phones: list[str] = []
+        self._wallets: list[wallets.Wallet] = []
+        self._truncated: dict[str, None] = {}
 
-    def read(self, message: bytes) -> Indicators:
-        """Read a message as far as the budget goes; what was found before it ended is there."""
-        try:
-            self._header(Headers(message))
-            for leaf in leaves(message):
-                self.found.parts.append(leaf)
-                self._part(leaf)
-        except Exhausted as error:
-            self._cut("text", str(error))
-        self.finish()
-        return self.found
+    @property
+    def text(self) -> str:
+        """What people read in the message, its subject first."""
+        return "\n".join(self._texts)
 
-    def add(self, text: str, where: str) -> None:
-        """Look for links and addresses in a text of somebody else's: what a QR code holds, say."""
-        self._text(text, where)
-        self.finish()
+    def read(self, message: bytes) -> None:
+        """Read a message.
 
-    def finish(self) -> None:
-        """Put what was found so far into the form that it is noted in."""
-        found = self.found
-        found.text = "\n".join(self._texts)
-        found.urls = list(self._urls.values())
-        found.domains = self._kept("domains", list(self._domains))
-        found.addresses = self._kept("addresses", list(self._addresses.values()))
-        try:
-            self._budget.spend()
-            everything = "\n".join((found.text, *self._loose, *self._urls))
-            found.phones = self._kept("phones", phones.find(everything, self._region))
-            self._budget.spend()
-            found.wallets = self._kept("wallets", wallets.find(everything))
-        except Exhausted as error:
-            self._cut("phones, wallets", str(error))
+        Raises:
+            Exhausted: the budget is used up; what was found before that stands.
+        """
+        self._header(Headers(message))
+        for leaf in leaves(message):
+            self.parts.append(leaf)
+            self._part(leaf)
+
+    def add_text(self, text: str, where: str) -> None:
+        """Read a text of another kind: what a QR code says, a link in a document.
+
+        Raises:
+            Exhausted: as above.
+        """
+        self._loose.append(text)
+        if url := self._url(text.strip(), where, 0):
+            self._urls[url]["from"] = where
+        else:
+            self._text(text, where)
+
+    def add_file(self, name: str, data: bytes) -> None:
+        """Read a text or HTML that was in an archive.
+
+        Raises:
+            Exhausted: as above.
+        """
+        self._budget.spend(len(data), 1)
+        source = plaintext.decode(data[: 4 * MAX_TEXT], "")[:MAX_TEXT]
+        if name.lower().endswith(_HTML_NAMES) or _LOOKS_HTML.search(source, 0, 4096):
+            self._page(source, 0)
+        else:
+            self._text(source, "file")
+
+    def count(self) -> None:
+        """Look for telephone numbers and wallets in all that was read.
+
+        Raises:
+            Exhausted: as above.
+        """
+        everything = "\n".join((self.text[: 4 * MAX_TEXT], *self._loose, *self._urls))
+        self._budget.spend()
+        self._phones = phones.find(everything, self._region)
+        self._budget.spend()
+        self._wallets = wallets.find(everything)
+
+    def found(self) -> Indicators:
+        """What was found until now."""
+        return Indicators(
+            urls=list(self._urls.values()),
+            domains=self._kept("domains", list(self._domains)),
+            addresses=self._kept("addresses", list(self._addresses.values())),
+            phones=self._kept("phones", self._phones),
+            wallets=self._kept("wallets", self._wallets),
+            truncated=list(self._truncated),
+        )
+
+    def cut(self, kind: str, why: str) -> None:
+        """Note that there may be more of a kind."""
+        self._truncated[f"{kind}: {why}"] = None
 
     def _kept(self, kind: str, items: list[Any]) -> list[Any]:
         if len(items) > self._most:
-            self._cut(kind, f"more than {self._most}")
+            self.cut(kind, f"more than {self._most}")
         return items[: self._most]
-
-    def _cut(self, kind: str, why: str) -> None:
-        note = f"{kind}: {why}"
-        if note not in self.found.truncated:
-            self.found.truncated.append(note)
 
     def _header(self, headers: Headers) -> None:
         for name in _ANSWERED:
@@ -146,7 +181,7 @@ class Reader:
             data = binascii.a2b_qp(data)  # quoted-printable that nobody declared
         source = plaintext.decode(data, leaf.parameters)
         if len(source) > MAX_TEXT:
-            self._cut("text", f"more than {MAX_TEXT} characters in a part")
+            self.cut("text", f"more than {MAX_TEXT} characters in a part")
             source = source[:MAX_TEXT]
         if html or _LOOKS_HTML.search(source, 0, 4096):
             self._page(source, 0)
@@ -232,7 +267,7 @@ class Reader:
         self._budget.spend(len(said), 1)
         kind, data = pages.in_data(said)
         if depth >= MAX_DEPTH:
-            self._cut("urls", f"deeper than {MAX_DEPTH}")
+            self.cut("urls", f"deeper than {MAX_DEPTH}")
         elif kind in _HTML_TYPES or kind.startswith(("text/", "application/xhtml")) or kind == "":
             self._page(plaintext.decode(data[:MAX_TEXT], ""), depth + 1)
 
@@ -245,7 +280,7 @@ class Reader:
         if url in self._urls:
             return url
         if len(self._urls) >= self._most:
-            self._cut("urls", f"more than {self._most}")
+            self.cut("urls", f"more than {self._most}")
             return ""
         self._budget.spend(len(said), 0)
         noted: dict[str, Any] = {"url": url, "host": link.host, "from": where}
@@ -255,7 +290,7 @@ class Reader:
         self._domain(registrable(link.host))
         ways = redirects.targets(link.url)
         if ways and depth >= MAX_DEPTH:
-            self._cut("urls", f"deeper than {MAX_DEPTH}")
+            self.cut("urls", f"deeper than {MAX_DEPTH}")
             ways = []
         to = [target for way in ways if (target := self._url(way, "redirect", depth + 1)) and target != url]
         if to:
