@@ -41,6 +41,11 @@ score TRAP_SUBJECT 2.25
 header TRAP_SEEN ALL =~ /\\S/
 describe TRAP_SEEN it has a header
 score TRAP_SEEN -0.5
+clear_report_template
+report Content analysis details:   (_SCORE_ points, _REQD_ required)
+report " pts rule name              description"
+report  ---- ---------------------- --------------------------------------------------
+report _SUMMARY_
 """
 """What spamd runs by when nothing else is said: three rules, two milliseconds a message."""
 STOCK_RULES = "/usr/share/spamassassin"
@@ -143,6 +148,7 @@ server:
   do-ip6: no
   module-config: "iterator"
   local-zone: "." static
+  local-data: ". 3600 NS names.invalid."
 """
 
 
