@@ -17,9 +17,10 @@ from typing import Any
 from urllib.parse import unquote, urljoin
 
 from stages import addresses, links, pages, phones, plaintext, redirects, wallets
-from stages.budget import Budget, Exhausted
+from stages.budget import Budget
 from stages.disguises import undisguised
-from stages.entity import Entity, leaves
+from stages.entity import MAX_DEPTH as DEEPEST
+from stages.entity import MAX_PARTS, Entity, leaves
 from stages.suffixes import registrable
 from trap.envelope import printable
 from trap.job import Headers
@@ -101,7 +102,11 @@ class Reader:
         self._header(Headers(message))
         for leaf in leaves(message):
             self.parts.append(leaf)
+            if leaf.type.startswith("multipart/") and leaf.depth >= DEEPEST:
+                self.cut("text", f"parts deeper than {DEEPEST}")
             self._part(leaf)
+        if len(self.parts) >= MAX_PARTS:
+            self.cut("text", f"more than {MAX_PARTS} parts")
 
     def add_text(self, text: str, where: str) -> None:
         """Read a text of another kind: what a QR code says, a link in a document.
