@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from stages.links import host_of
+from stages.suffixes import registrable
 
 MAX_FOUND = 5000
 """At signs in one text that are looked at."""
@@ -32,6 +33,6 @@ def find(text: str) -> Iterator[str]:
         if local and domain:
             name = local[0][::-1].rpartition("=")[2].lstrip(_LEADING)
             host = host_of(domain[0])
-            if name and host and not host[-1].isdigit():
+            if name and registrable(host):
                 yield f"{_ENCODED.sub('', name) or name}@{host}"
         at = text.find("@", at + 1)

@@ -21,7 +21,7 @@ from functools import cached_property
 MAX_PARTS = 200
 MAX_DEPTH = 10
 """Parts in each other, messages in messages included."""
-MAX_HEADER = 1 << 16
+MAX_HEADER = 1 << 18
 """Bytes of a part's header."""
 MAX_FIELD = 2 << 10
 """Bytes of a MIME field that are read."""

@@ -99,6 +99,8 @@ class Reader:
         Raises:
             Exhausted: the budget is used up; what was found before that stands.
         """
+        if message[:1].isspace():
+            message = message.lstrip()  # some who send forget what they are at
         self._header(Headers(message))
         for leaf in leaves(message):
             self.parts.append(leaf)

@@ -43,7 +43,7 @@ _FILES = frozenset((
 _SCHEME = re.compile(r"([a-z][a-z0-9+-]{1,20}):", re.IGNORECASE)
 _AUTHORITY = re.compile(r"[/\\]{0,10}([^/\\?#]*)(.*)", re.DOTALL)
 _WEB = frozenset(("http", "https", "ftp"))
-_HOST = re.compile(r"(?:[a-z0-9_-]{1,63}\.){0,40}[a-z0-9_-]{1,63}")
+_HOST = re.compile(r"(?:[a-z0-9_-]{1,63}\.){1,40}(?:[a-z]{2,24}|xn--[a-z0-9-]{2,59})")
 _NUMBERS = re.compile(r"(?:0x[0-9a-f]{0,8}|[0-9]{1,11})(?:\.(?:0x[0-9a-f]{0,8}|[0-9]{1,11})){0,3}")
 _PORT = re.compile(r":(\d{1,5})\Z")
 _DOTS = str.maketrans(dict.fromkeys("\u3002\uff0e\uff61\u2024", "."))
@@ -138,4 +138,4 @@ def host_of(said: str) -> str:
             return socket.inet_ntoa(socket.inet_aton(said))
     except (ValueError, OSError):  # not an address, not a name, or numbers too large
         return ""
-    return said if len(said) <= MAX_DOMAIN and _HOST.fullmatch(said) and registrable(said) else ""
+    return said if len(said) <= MAX_DOMAIN and _HOST.fullmatch(said) else ""

@@ -131,6 +131,8 @@ def _in_tag(name: str, rest: str) -> Iterator[Link]:
             refresh = _REFRESH.search(_unescaped(value))
             if refresh:
                 yield "refresh", refresh[1].strip()
+        elif key.startswith("data-") and value[:4].lower() == "http":
+            yield "script", _unescaped(value)
         elif key.startswith("on") and "/" in value:
             yield "script", f"javascript:{_unescaped(value)}"
 

@@ -24,9 +24,14 @@ def registrable(name: str) -> str:
 
     >>> registrable("www.shop.example.co.uk"), registrable("joe.github.io"), registrable("setup.py.old")
     ('example.co.uk', 'joe.github.io', '')
+
+    What many share is one, too, when it is used itself:
+
+    >>> registrable("s3.amazonaws.com"), registrable("com")
+    ('s3.amazonaws.com', '')
     """
     if len(name) > MAX_DOMAIN:
         return ""
     if name.endswith(_MORE):
         return ".".join(name.split(".")[-2:])
-    return _list().privatesuffix(name) or ""
+    return _list().privatesuffix(name) or (name if "." in name and _list().publicsuffix(name) else "")
