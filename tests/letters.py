@@ -1,0 +1,71 @@
+"""Mail that comes to traps by mistake, by set of policy's rules and language: subject and text."""
+
+LETTERS: dict[str, dict[str, tuple[str, str]]] = {
+    "opt-in": {
+        "en": (
+            "Please confirm your subscription",
+            "Click below. If you did not sign up, ignore this e-mail.",
+        ),
+        "de": (
+            "Bitte bestätigen Sie Ihre Anmeldung zum Newsletter",
+            "Falls Sie sich nicht bei uns angemeldet haben, ignorieren Sie diese E-Mail bitte.",
+        ),
+        "fr": (
+            "Confirmez votre inscription",
+            "Si vous n'êtes pas à l'origine de cette demande, ignorez ce message.",
+        ),
+        "es": ("Confirma tu suscripción", "Si no te has suscrito, puedes ignorar este correo."),
+        "it": ("Conferma la tua iscrizione", "Se non hai richiesto l'iscrizione, ignora questa email."),
+        "pt": ("Confirme sua inscrição", "Se você não solicitou o cadastro, desconsidere este e-mail."),
+        "nl": ("Bevestig je aanmelding", "Als je je niet hebt aangemeld, kun je deze e-mail negeren."),
+        "pl": ("Potwierdź swój adres e-mail", "Jeśli to nie Ty zapisywałeś się, zignoruj tę wiadomość."),
+        "ru": ("Подтвердите подписку на рассылку", "Если вы не подписывались, проигнорируйте это письмо."),
+        "ja": ("【重要】メールアドレスの確認", "このメールに心当たりのない場合は破棄してください。"),
+        "zh": ("请确认您的订阅", "如果您没有订阅,请忽略此邮件。"),
+    },
+    "password-reset": {
+        "en": ("Reset your password", "We got a request. If you didn't request this, no action is needed."),
+        "de": (
+            "Passwort zurücksetzen",
+            "Wenn Sie das nicht angefordert haben, betrachten Sie diese Nachricht als gegenstandslos.",
+        ),
+        "fr": (
+            "Réinitialisation de votre mot de passe",
+            "Si vous n'avez pas demandé de nouveau mot de passe, ignorez cet e-mail.",
+        ),
+        "es": ("Restablecer tu contraseña", "Si no solicitaste el cambio, ignora este mensaje."),
+        "it": ("Reimposta la tua password", "Se non hai richiesto tu il cambio, ignora questo messaggio."),
+        "pt": ("Redefinição de senha: redefinir sua senha", "Se não foi você que pediu, ignore este e-mail."),
+        "nl": ("Wachtwoord opnieuw instellen", "Heb je dit niet aangevraagd? Negeer dan deze e-mail."),
+        "pl": ("Zmiana hasła", "Jeżeli nie prosiłeś o zmianę, zignoruj tę wiadomość."),
+        "ru": ("Восстановление пароля", "Если вы не запрашивали смену пароля, просто удалите это письмо."),
+        "ja": ("パスワード再設定のご案内", "お心当たりがない場合は、このメールを削除してください。"),
+        "zh": ("重置密码", "若非本人操作,请忽略本邮件。"),
+    },
+    "receipts": {
+        "en": ("Your order confirmation #1042", "Thank you for your order. It will be sent on Monday."),
+        "de": ("Bestellbestätigung 1042", "Vielen Dank für Ihre Bestellung bei uns."),
+        "fr": ("Confirmation de votre commande", "Merci pour votre commande. Elle part lundi."),
+        "es": ("Confirmación de tu pedido", "Gracias por tu compra. Sale el lunes."),
+        "it": ("Conferma d'ordine 1042", "Grazie per il tuo acquisto."),
+        "pt": ("Confirmação do seu pedido", "Obrigado pela sua compra."),
+        "nl": ("Bevestiging van je bestelling", "Bedankt voor je bestelling."),
+        "pl": ("Potwierdzenie zamówienia", "Dziękujemy za złożenie zamówienia."),
+        "ru": ("Ваш заказ принят", "Спасибо за заказ!"),
+        "ja": ("ご注文の確認", "この度はご注文いただきありがとうございます。"),
+        "zh": ("订单确认", "感谢您的购买。"),
+    },
+    "welcome": {
+        "en": ("Welcome to the Shop", "Your account is ready."),
+        "de": ("Willkommen bei uns", "Schön, dass Sie da sind."),
+        "fr": ("Bienvenue chez nous", "Votre compte est prêt."),
+        "es": ("¡Bienvenido a la tienda!", "Gracias."),
+        "it": ("Benvenuto in negozio", "Grazie."),
+        "pt": ("Bem-vindo ao clube", "Olá."),
+        "nl": ("Welkom bij de club", "Leuk dat je er bent."),
+        "pl": ("Witamy w sklepie", "Cześć."),
+        "ru": ("Добро пожаловать", "Спасибо."),
+        "ja": ("会員登録完了のお知らせ", "ありがとうございます。"),
+        "zh": ("欢迎加入", "您好。"),
+    },
+}
