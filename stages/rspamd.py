@@ -4,9 +4,10 @@ What it decides: nothing. Every message passes, unchanged, with
 
 * {"score": 12.3, "required": 15.0, "action": "add header", "symbols": {name: points}, "fuzzy": [hits],
   "engine": "rspamd/3.4"} where it was judged; a hit is {"symbol", "score", "match"}, and a match is
-  "flag:hash:probability:kind", of the hash its first digits,
-* {"unscanned": why} where it was not: mail larger than `max_size`, mail that rspamd's own settings exempt,
-  and mail on which rspamd broke three conversations.
+  "flag:hash:probability:kind", of the hash its first digits; "skipped": true stands there too where
+  rspamd left most rules out, because its settings exempt the mail, or because it saw GTUBE,
+* {"unscanned": why} where it was not: mail larger than `max_size`, and mail on which rspamd broke three
+  conversations.
 
 rspamd away: `Unavailable`; jobs pass unjudged unless `when_unavailable: wait` is set.
 
@@ -14,7 +15,7 @@ What rspamd hears of the session beside the message is chosen by `tell`. It writ
 and its history, and may pass them on to services: not to tell them burns no trap.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from stages.rspamdclient import Judgement, Session
 from trap.backend import Backends, Dialect, Unscannable
@@ -79,18 +80,15 @@ class Rspamd:
             judgement, engine = await self.backends.ask(question, job.id)
         except Unscannable as error:
             return Pass({"unscanned": str(error)})
-        if judgement.is_skipped:
-            return Pass({"unscanned": "exempt by rspamd's own settings", "engine": engine})
-        return Pass(
-            {
-                "score": judgement.score,
-                "required": judgement.required_score,
-                "action": judgement.action,
-                "symbols": judgement.scores(),
-                "fuzzy": judgement.fuzzy(),
-                "engine": engine,
-            }
-        )
+        notes: dict[str, Any] = {
+            "score": judgement.score,
+            "required": judgement.required_score,
+            "action": judgement.action,
+            "symbols": judgement.scores(),
+            "fuzzy": judgement.fuzzy(),
+            "engine": engine,
+        }
+        return Pass(notes | {"skipped": True} if judgement.is_skipped else notes)
 
     def _fields(self, job: Job) -> list[tuple[str, str]]:
         """What is told of the session, as rspamd calls it."""

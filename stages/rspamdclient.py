@@ -163,8 +163,8 @@ class Session:
         return self.engine
 
     def close(self) -> None:
-        """Hang up."""
-        self._writer.close()
+        """Hang up at once: a server that has stopped reading would hold for good what is under way to it."""
+        self._writer.transport.abort()
 
     async def _exchange(self, request: h11.Request, body: bytes) -> _Response:
         # A server that has had enough answers and hangs up. The answer can often be read still.
@@ -186,7 +186,8 @@ class Session:
             if event is h11.NEED_DATA:
                 data = await self._reader.read(CHUNK)
                 if not data and head is None:
-                    raise Broken("hung up" if not self._http.trailing_data[0] else "hung up midway")
+                    heard = self._http.trailing_data[0]
+                    raise Broken(f"hung up after {heard[:60]!r}" if heard else "hung up")
                 self._http.receive_data(data)
             elif isinstance(event, h11.Response):
                 head = event

@@ -130,8 +130,8 @@ class Session:
         return found[1][:MAX_NAME] if found else "spamd"
 
     def close(self) -> None:
-        """Hang up."""
-        self._writer.close()
+        """Hang up at once: a server that has stopped reading would hold for good what is under way to it."""
+        self._writer.transport.abort()
 
     async def _ask(self, verb: str, message: bytes, user: str, compress: bool) -> tuple[dict[str, str], str]:
         halves = self._writer.can_write_eof()
