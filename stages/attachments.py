@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from stages import documents, qr
+from stages import documents, qr, qr_drawn
 from stages.budget import Budget, Exhausted
 from stages.containers import CONTAINERS, members
 from stages.opening import Damaged, Member, Opening
@@ -83,7 +83,13 @@ class Found:
     truncated: list[str] = field(default_factory=list)
 
 
-def examine(parts: Iterable[Part], text: str, budget: Budget, codes: qr.Reader | None = None) -> Found:
+def examine(
+    parts: Iterable[Part],
+    text: str,
+    budget: Budget,
+    codes: qr.Reader | None = None,
+    bodies: Iterable[str] = (),
+) -> Found:
     """Look into the files of one message. Never raises, whatever they are.
 
     Args:
@@ -91,8 +97,14 @@ def examine(parts: Iterable[Part], text: str, budget: Budget, codes: qr.Reader |
         text: of the message, subject included, where passwords may stand.
         budget: what it may cost; some of it may be left.
         codes: reads images; they are not searched for codes without.
+        bodies: texts as they came, HTML or plain: codes may be drawn in them.
     """
-    return _Examination(list(parts), text, budget, codes).examine()
+    examination = _Examination(list(parts), text, budget, codes)
+    if codes:
+        for body in bodies:
+            for picture in qr_drawn.pictures(body):
+                examination.decode(picture, "a code drawn in the text")
+    return examination.examine()
 
 
 class _File(NamedTuple):
@@ -130,6 +142,21 @@ class _Examination:
             self._reason(self._budget.why)
         return self._found
 
+    def decode(self, image: bytes, name: str) -> None:
+        """Search an image for codes."""
+        if not self._codes or len(image) < _LEAST_IMAGE:
+            return
+        if self._images >= MAX_IMAGES or self._image_seconds >= IMAGE_SECONDS:
+            self._reason(f"more than {MAX_IMAGES} images, or {IMAGE_SECONDS:g} s for them")
+            return
+        self._images += 1
+        begun = time.monotonic()
+        try:
+            self._found.qr += [text for text in self._codes.read(image) if text not in self._found.qr]
+        except qr.Unreadable as error:
+            self._reason(f"{name}: {error}")
+        self._image_seconds += time.monotonic() - begun
+
     def _list(self, name: str, size: int, source: str) -> dict[str, Any] | None:
         if len(self._found.attachments) >= MAX_LISTED:
             self._reason(f"more than {MAX_LISTED} files")
@@ -158,7 +185,7 @@ class _Examination:
         elif kind in ("application/pdf", "application/x-ole-storage"):
             self._read(file, entry, kind)
         elif kind in _IMAGES:
-            self._decode(data, entry["name"])
+            self.decode(data, entry["name"])
         elif file.depth and (kind == "text/html" or file.part.name.lower().endswith(_PAGES)):
             self._hand_on(file.part)
 
@@ -214,7 +241,7 @@ class _Examination:
                 entry[mark] = True
         self._link(document.urls)
         for image in document.images:
-            self._decode(image, entry["name"])
+            self.decode(image, entry["name"])
 
     def _link(self, urls: Iterable[str]) -> None:
         for url in urls:
@@ -223,21 +250,6 @@ class _Examination:
                 and (said := printable(url)) not in self._found.urls
             ):
                 self._found.urls.append(said)
-
-    def _decode(self, image: bytes, name: str) -> None:
-        """Search an image for codes."""
-        if not self._codes or len(image) < _LEAST_IMAGE:
-            return
-        if self._images >= MAX_IMAGES or self._image_seconds >= IMAGE_SECONDS:
-            self._reason(f"more than {MAX_IMAGES} images, or {IMAGE_SECONDS:g} s for them")
-            return
-        self._images += 1
-        begun = time.monotonic()
-        try:
-            self._found.qr += [text for text in self._codes.read(image) if text not in self._found.qr]
-        except qr.Unreadable as error:
-            self._reason(f"{name}: {error}")
-        self._image_seconds += time.monotonic() - begun
 
     def _hand_on(self, page: Part) -> None:
         if len(self._found.pages) < MAX_PAGES and len(page.data) <= _MAX_PAGE:
