@@ -6,9 +6,9 @@ asked already waits for the same answer.
 """
 
 import asyncio
+import ipaddress
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,8 +18,9 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 
-from stages.resolver import Resolver, Silent, name_of
-from trap.stage import Unavailable
+from stages.resolver import Resolver, name_of, seen
+from trap.address import Address
+from trap.backend import Backends, Broken, Dialect
 
 MIN_TTL, MAX_TTL = 5.0, 3600.0
 """Seconds that an answer is kept at least and at most."""
@@ -32,6 +33,12 @@ MAX_KEPT = 4096
 MAX_FLYING = 200
 """Questions under way at a time; each has a socket."""
 
+MAX_PATIENCE = 1.0
+"""Seconds without an answer after which a resolver has to show, in as many, that it is there."""
+PORT = 53
+HINT = "start it, or name another one; `dig @ADDRESS . NS` shows what it answers"
+
+Key = tuple[dns.name.Name, str]
 Status = Literal["ok", "nxdomain", "nodata", "servfail"]
 Record = str | bytes | tuple[int, str]
 _RESOLV_CONF = "/etc/resolv.conf"
@@ -64,21 +71,33 @@ class Lookup:
             /etc/resolv.conf when not given.
         timeout: seconds for one look-up, whatever happens meanwhile.
         cache: answers that are kept.
-        proof: a name of which every resolver knows the name servers; see stages/resolver.py.
+        probe: a name of which every resolver knows the name servers; see stages/resolver.py.
 
     Raises:
         ValueError: something is no address.
     """
 
     def __init__(
-        self, servers: str | list[str] = "", timeout: float = 5.0, cache: int = 10_000, proof: str = "."
+        self, servers: str | list[str] = "", timeout: float = 5.0, cache: int = 10_000, probe: str = "."
     ) -> None:
         self.timeout = timeout
-        named = [servers] if isinstance(servers, str) and servers else servers or servers_of_host()
-        self._resolvers = [Resolver(*address_of(text), name_of(proof) or dns.name.root) for text in named]
+        listed = [servers] if isinstance(servers, str) else servers
+        listed = [server for server in listed if server] or servers_of_host()
+        for server in listed:
+            _refuse_names(server)
+        proof = name_of(probe) or dns.name.root
+        # Twice that, for all of them one after the other, and there is time left.
+        patience = min(MAX_PATIENCE, timeout / len(listed) / 3)
+        known: dict[Address, Resolver] = {}
+
+        async def resolver(address: Address) -> Resolver:
+            return known.setdefault(address, Resolver(address, proof, patience))
+
+        dialect = Dialect("DNS", resolver, Resolver.prove, HINT)
+        self.backends = Backends(dialect, listed, timeout, PORT)
+        self._cache: OrderedDict[Key, tuple[float, Answer]] = OrderedDict()
         self._most = cache
-        self._cache: OrderedDict[tuple[dns.name.Name, str], tuple[float, Answer]] = OrderedDict()
-        self._flying: dict[tuple[dns.name.Name, str], asyncio.Task[Answer]] = {}
+        self._flying: dict[Key, asyncio.Task[Answer]] = {}
         self._room = asyncio.Semaphore(MAX_FLYING)
 
     async def query(self, name: str, rdtype: str) -> Answer:
@@ -104,40 +123,29 @@ class Lookup:
         task = self._flying.get(key)
         if task is None:
             task = self._flying[key] = asyncio.ensure_future(self._fly(key))
-            task.add_done_callback(self._landed(key))
+            task.add_done_callback(seen)
         return await asyncio.shield(task)  # others may wait for it too
 
-    def _landed(self, key: tuple[dns.name.Name, str]) -> Callable[[asyncio.Task[Answer]], None]:
-        def landed(task: asyncio.Task[Answer]) -> None:
-            self._flying.pop(key, None)
-            if not task.cancelled():
-                task.exception()  # whoever asked may be gone: then nobody else looks at it
+    async def _fly(self, key: Key) -> Answer:
+        try:
+            answer, ttl = await self._asked(*key)
+            self._keep(key, answer, ttl)
+            return answer
+        finally:
+            del self._flying[key]
 
-        return landed
-
-    async def _fly(self, key: tuple[dns.name.Name, str]) -> Answer:
-        name, rdtype = key
+    async def _asked(self, name: dns.name.Name, rdtype: str) -> tuple[Answer, float]:
         kind = dns.rdatatype.from_text(rdtype)
         try:
             async with asyncio.timeout(self.timeout), self._room:
-                message = await self._ask(name, kind)
-        except TimeoutError:
-            answer, ttl = FAILED, SERVFAIL_TTL
-        else:
-            answer, ttl = read(message)
-        self._keep(key, answer, ttl)
-        return answer
+                # Backends end when it is clear that somebody is there: a name may take longer.
+                exchange = await self.backends.ask(lambda resolver: resolver.ask(name, kind))
+                exchange.add_done_callback(seen)
+                return read(await exchange)
+        except (TimeoutError, OSError, Broken):
+            return FAILED, SERVFAIL_TTL
 
-    async def _ask(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> dns.message.Message:
-        trouble = ""
-        for resolver in self._resolvers:
-            try:
-                return await resolver.ask(name, kind)
-            except (OSError, Silent) as error:
-                trouble = str(error)
-        raise Unavailable(f"no resolver answers: {trouble}")
-
-    def _keep(self, key: tuple[dns.name.Name, str], answer: Answer, ttl: float) -> None:
+    def _keep(self, key: Key, answer: Answer, ttl: float) -> None:
         if sum(len(record) for record in answer.records) > MAX_KEPT:
             return
         self._cache[key] = (time.monotonic() + ttl, answer)
@@ -172,14 +180,6 @@ def _record(data: Any) -> Record:
     return str(data.to_text())
 
 
-def address_of(text: str) -> tuple[str, int]:
-    """Read "192.0.2.1", "192.0.2.1:5353", "2001:db8::1" or "[2001:db8::1]:5353"."""
-    host, colon, port = text.rpartition(":")
-    if colon and port.isdecimal() and (":" not in host or host.endswith("]")):
-        return host.strip("[]"), int(port)
-    return text.strip("[]"), 53
-
-
 def servers_of_host() -> list[str]:
     """The resolvers that this host uses; its own when it names none (resolv.conf(5))."""
     try:
@@ -188,3 +188,15 @@ def servers_of_host() -> list[str]:
     except OSError:
         lines = []
     return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"] or ["127.0.0.1"]
+
+
+def _refuse_names(server: str) -> None:
+    """A resolver is named by its address: who would look up its name?"""
+    address = Address.parse(server, PORT)
+    try:
+        ipaddress.ip_address(address.host)
+    except ValueError:
+        expected = "192.0.2.1 or [2001:db8::1]:53"
+        raise ValueError(f"{server!r} is not the address of a resolver; write {expected}") from None
+    if address.tls:
+        raise ValueError(f"{server!r}: resolvers are asked without TLS; put one on loopback that uses it")

@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from typing import Any
 
 import dns.asyncquery
 import dns.exception
@@ -24,10 +24,9 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 
-PATIENCE = 1.0
-"""Seconds without an answer after which a question is sent again, and the resolver shows that it is there."""
-PROOF = 1.0
-"""Seconds that it has for that."""
+from trap.address import Address
+from trap.backend import Broken
+
 PAYLOAD = 1232
 """Bytes of the longest answer that is taken over UDP: none of this size is ever cut in pieces (RFC 9715)."""
 MAX_NAME = 253
@@ -36,9 +35,8 @@ MAX_LABEL = 63
 _MAX_DATAGRAM = 65535
 _ANSWERS = (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)
 
-
-class Silent(Exception):
-    """The resolver does not answer, or is of no use; str() of it says what it did."""
+Exchange = asyncio.Task[dns.message.Message]
+"""A question under way, or answered."""
 
 
 def name_of(text: str) -> dns.name.Name | None:
@@ -50,9 +48,13 @@ def name_of(text: str) -> dns.name.Name | None:
     >>> str(name_of("Bücher.Example.")), name_of("a..example"), name_of("a\\\\.example")
     ('xn--bcher-kva.example.', None, None)
     """
-    labels = text.removesuffix(".").split(".") if len(text) <= MAX_NAME + 1 else [""]
+    text = text.removesuffix(".") if len(text) <= MAX_NAME + 1 else ""
+    labels = text.lower().split(".")
     try:
-        raw = [label.encode("ascii" if label.isascii() else "idna") for label in labels]
+        if not text.isascii():  # after which there may be more labels: IDNA knows other dots
+            labels = [label if label.isascii() else label.encode("idna").decode("ascii") for label in labels]
+            labels = ".".join(labels).split(".")
+        raw = [label.encode("ascii") for label in labels]
     except UnicodeError:
         return None
     wrong = any(not 0 < len(label) <= MAX_LABEL or not _visible(label) for label in raw)
@@ -65,98 +67,106 @@ def _visible(label: bytes) -> bool:
     return all(0x20 < byte < 0x7F and byte != 0x5C for byte in label)
 
 
-@dataclass
 class Resolver:
-    """One resolver.
+    """One resolver, which is a session of its own: there is nothing to connect for.
 
     Args:
-        host: its address, IPv4 or IPv6, perhaps with a scope.
-        port: usually 53.
+        address: where it is.
         proof: a name that it always knows something of; its name servers (NS) are asked for.
+        patience: seconds after which a question is sent again, and the resolver has to show that it is
+            there; and seconds that it has for that.
     """
 
-    host: str
-    port: int
-    proof: dns.name.Name
-    answered: float = field(default=0.0, init=False)
-    """When it gave its last proper answer (monotonic clock)."""
-    _proving: asyncio.Task[None] | None = field(default=None, init=False, repr=False)
+    reusable = False
 
-    async def ask(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> dns.message.Message:
-        """Ask it; takes as long as it takes.
+    def __init__(self, address: Address, proof: dns.name.Name = dns.name.root, patience: float = 1.0) -> None:
+        self._host, self._port = address.host, address.port
+        self._proof = proof
+        self._patience = patience
+        self._answered = -1.0
+        self._proving: asyncio.Task[str] | None = None
+
+    def close(self) -> None:
+        """Nothing is kept open between questions."""
+
+    async def ask(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Exchange:
+        """Ask it. What this returns has to be awaited, or cancelled.
 
         Returns:
-            An answer to this question whose code is NOERROR, NXDOMAIN, or SERVFAIL if that is the name's.
+            An answer to this question whose code is NOERROR, NXDOMAIN, or SERVFAIL if that is the name's;
+            or, from a resolver that is there, what may become one in time.
 
         Raises:
             OSError: nobody listens there, or it can't be reached.
-            Silent: it doesn't answer this, nor what it should know.
+            Broken: it doesn't answer this, nor what it should know.
         """
         begun = time.monotonic()
+        exchange = asyncio.ensure_future(self._exchange(name, kind))
+        try:
+            await asyncio.wait([exchange], timeout=self._patience)
+            if not exchange.done() or exchange.result().rcode() == dns.rcode.SERVFAIL:
+                await self._prove(begun)
+        except BaseException:
+            exchange.cancel()
+            raise
+        return exchange
+
+    async def prove(self) -> str:
+        """Have it show that it is there, by its answer to a question that has one.
+
+        Returns:
+            Words for people.
+
+        Raises:
+            OSError, Broken: as for `ask`.
+        """
+        try:
+            async with asyncio.timeout(self._patience):
+                answer = await self._exchange(self._proof, dns.rdatatype.NS)
+        except TimeoutError:
+            raise Broken(f"no answer within {self._patience:g} s") from None
+        if answer.rcode() == dns.rcode.SERVFAIL:
+            raise Broken(f"answers SERVFAIL even to NS of {self._proof}")
+        return "answers"
+
+    async def _prove(self, since: float) -> None:
+        """Unless it answered anything since, have it prove that it is there; once for all who ask."""
+        if self._answered >= since:
+            return
+        if self._proving is None or self._proving.done():
+            self._proving = asyncio.ensure_future(self.prove())
+            self._proving.add_done_callback(seen)
+        await asyncio.shield(self._proving)
+
+    async def _exchange(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> dns.message.Message:
         query = dns.message.make_query(name, kind, use_edns=0, payload=PAYLOAD)
         with self._socket() as sock:
-            answer = await self._patiently(sock, query, begun)
+            try:
+                async with asyncio.timeout(self._patience):
+                    answer = await _over_udp(sock, query)
+            except TimeoutError:
+                answer = await _over_udp(sock, query)  # it may have got lost
         if answer.flags & dns.flags.TC:
             answer = await self._over_tcp(query)
         code = answer.rcode()
         if code in _ANSWERS:
-            self.answered = time.monotonic()
+            self._answered = time.monotonic()
         elif code != dns.rcode.SERVFAIL:
-            raise Silent(f"answers {dns.rcode.to_text(code)}")
-        else:
-            await self._prove(begun)
+            raise Broken(f"answers {dns.rcode.to_text(code)}")
         return answer
-
-    async def prove(self) -> None:
-        """Have it show that it is there, by its answer to a question that has one.
-
-        Raises:
-            OSError, Silent: as for `ask`.
-        """
-        query = dns.message.make_query(self.proof, dns.rdatatype.NS, use_edns=0, payload=PAYLOAD)
-        with self._socket() as sock:
-            try:
-                async with asyncio.timeout(PROOF):
-                    answer = await _exchange(sock, query)
-            except TimeoutError:
-                raise Silent(f"no answer within {PROOF:g} s") from None
-        if answer.rcode() not in _ANSWERS:
-            raise Silent(f"answers {dns.rcode.to_text(answer.rcode())} to everything")
-        self.answered = time.monotonic()
-
-    async def _patiently(
-        self, sock: socket.socket, query: dns.message.Message, begun: float
-    ) -> dns.message.Message:
-        answer = asyncio.ensure_future(_exchange(sock, query))
-        try:
-            done, _ = await asyncio.wait([answer], timeout=PATIENCE)
-            if not done:
-                await self._prove(begun)
-                await asyncio.get_running_loop().sock_sendall(sock, query.to_wire())  # it may have got lost
-            return await answer
-        finally:
-            answer.cancel()
-
-    async def _prove(self, since: float) -> None:
-        """Unless it answered something else since, have it prove that it is there; once for all who ask."""
-        if self.answered >= since:
-            return
-        if self._proving is None or self._proving.done():
-            self._proving = asyncio.ensure_future(self.prove())
-        await asyncio.shield(self._proving)
 
     async def _over_tcp(self, query: dns.message.Message) -> dns.message.Message:
         try:
-            return await dns.asyncquery.tcp(query, self.host, port=self.port, ignore_trailing=True)
+            return await dns.asyncquery.tcp(query, self._host, port=self._port, ignore_trailing=True)
         except EOFError:
-            raise Silent("hangs up over TCP") from None
+            raise Broken("hangs up over TCP") from None
         except dns.exception.DNSException as error:
-            raise Silent(f"no DNS over TCP: {type(error).__name__}") from None
+            raise Broken(f"speaks no DNS over TCP: {type(error).__name__}") from None
 
     @contextmanager
     def _socket(self) -> Iterator[socket.socket]:
         family, _, _, _, target = socket.getaddrinfo(
-            self.host, self.port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
+            self._host, self._port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
         )[0]
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
@@ -164,7 +174,13 @@ class Resolver:
             yield sock
 
 
-async def _exchange(sock: socket.socket, query: dns.message.Message) -> dns.message.Message:
+def seen(task: asyncio.Task[Any]) -> None:
+    """Look at how a task ended: whoever waited for it may be gone, and nobody else does."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def _over_udp(sock: socket.socket, query: dns.message.Message) -> dns.message.Message:
     """Send a question, and read until its answer comes: what is none may be anybody's."""
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(sock, query.to_wire())
