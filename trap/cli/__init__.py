@@ -28,6 +28,7 @@ COMMANDS = {
     "try": "trap.cli.feed:try_",
     "inject": "trap.cli.feed:inject",
     "replay": "trap.cli.replay:replay",
+    "policy": "trap.cli.policy:policy",
     "config": "trap.cli.configure:config",
     "new-stage": "trap.cli.newstage:new_stage",
 }
