@@ -32,6 +32,12 @@ STRIPPED = (
 )
 """What those who redirect mail write into its header."""
 
+_INSIDE = [
+    *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"),
+    *("::1/128", "fc00::/7", "fe80::/10"),
+]
+"""Networks from which nobody comes from outside (RFC 1918, 3927, 4193, 4291, 6598)."""
+
 
 class Donor(Base, frozen=True):
     """One of the `donors:`. Whatever is set of from, rcpt, network and headers must all be true.
@@ -91,7 +97,7 @@ class Donor(Base, frozen=True):
 
     def passed(self, ip: str) -> bool:
         """Whether an address, which a server saw, is inside the donor's own network."""
-        return _within(ip, self.trusted) or ip_address(ip).is_private
+        return _within(ip, self.trusted) or _within(ip, _INSIDE)
 
 
 class Hop(NamedTuple):
