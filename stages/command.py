@@ -52,7 +52,7 @@ class Command:
         timeout: for one message; then the program and all it started are killed.
         max_size: larger messages pass unscanned.
         ok: exit codes by which a message passes.
-        drop: exit codes by which it is dropped, each with the reason.
+        drop: reasons for which it is dropped, each with its exit code or codes.
         to: queue that such mail goes to instead of being dropped.
         unavailable: exit codes by which the program says that it can't judge any message now.
         pattern: regular expression (RE2) that is looked for in the output; named groups become notes.
@@ -74,7 +74,7 @@ class Command:
         timeout: Duration = Duration("10s"),
         max_size: Size = Size("1MB"),
         ok: list[int] | None = None,
-        drop: dict[int, str] | None = None,
+        drop: dict[str, int | list[int]] | None = None,
         to: str | None = None,
         unavailable: list[int] | None = None,
         pattern: str = "",
@@ -84,7 +84,8 @@ class Command:
     ) -> None:
         self._argv = _template("argv", argv)
         self._probe_argv = _template("probe", probe) if probe else self._argv
-        self._ok, self._drop = frozenset(ok if ok is not None else [0]), dict(drop or {})
+        self._ok = frozenset(ok if ok is not None else [0])
+        self._drop = _by_code(drop or {})
         self._unavailable = frozenset(unavailable if unavailable is not None else UNAVAILABLE)
         _check_codes({"ok": self._ok, "drop": self._drop.keys(), "unavailable": self._unavailable})
         self._pattern = expression(pattern) if pattern else None
@@ -211,6 +212,17 @@ def _template(name: str, argv: list[str] | str) -> list[str]:
             if place not in known:
                 raise ValueError(f"{name}: there is no {{{place}}}; there are {', '.join(known)}")
     return list(argv)
+
+
+def _by_code(drop: Mapping[str, int | list[int]]) -> dict[int, str]:
+    """Reasons by exit code."""
+    found: dict[int, str] = {}
+    for reason, codes in drop.items():
+        for code in [codes] if isinstance(codes, int) else codes:
+            if code in found:
+                raise ValueError(f"drop: exit code {code} stands there twice")
+            found[code] = reason
+    return found
 
 
 def _check_codes(kinds: Mapping[str, Any]) -> None:

@@ -56,18 +56,18 @@ async def test_a_code_of_ok_passes(script):
 
 
 async def test_a_code_of_drop_drops_for_its_reason(script):
-    stage = Command(argv=[script("echo known; exit 1")], drop={1: "listed by razor"})
+    stage = Command(argv=[script("echo known; exit 1")], drop={"listed by razor": 1})
     assert await judged(stage) == Drop("listed by razor", {"code": 1, "output": ["known"]})
 
 
 async def test_or_goes_to_a_queue(script):
-    stage = Command(argv=[script("exit 1")], drop={1: "listed"}, to="listed")
+    stage = Command(argv=[script("exit 1")], drop={"listed": 1}, to="listed")
     assert await judged(stage) == Pass({"code": 1}, to="listed")
 
 
 async def test_grep_by_its_codes():
     """A real program that takes the message as its input: 0 when it is found, 1 when not."""
-    stage = Command(argv=["grep", "-c", "pills"], ok=[1], drop={0: "pills"})
+    stage = Command(argv=["grep", "-c", "pills"], ok=[1], drop={"pills": 0})
     assert await judged(stage) == Drop("pills", {"code": 0, "output": ["1"]})
     assert await judged(stage, job(b"Subject: hi\r\n\r\nnothing\r\n")) == Pass({"code": 1, "output": ["0"]})
 
@@ -81,7 +81,7 @@ async def test_a_real_filter():
     """SpamAssassin's client, told to give up at once where nobody listens: EX_UNAVAILABLE."""
     argv = [need("spamc"), "-c", "-x", "-p", "1", "--connect-retries", "1"]
     with pytest.raises(Unavailable, match=r"spamc at .*: exit code 69"):
-        await judged(Command(argv=argv, drop={1: "spam"}))
+        await judged(Command(argv=argv, drop={"spam": 1}))
 
 
 # -- a program that has not judged -------------------------------------------------------------------
@@ -257,7 +257,8 @@ def test_after_two_hyphens_everything_is_data():
         ({"argv": ["x", "{hello}"]}, r"there is no \{hello\}; there are file, id, client_ip, helo"),
         ({"argv": ["x", "\0"]}, "NUL"),
         ({"argv": ["x"], "ok": [300]}, "300 is no exit code"),
-        ({"argv": ["x"], "drop": {0: "spam"}}, "exit code 0 stands in ok, too"),
+        ({"argv": ["x"], "drop": {"spam": [1, 0]}}, "exit code 0 stands in ok, too"),
+        ({"argv": ["x"], "drop": {"spam": 1, "virus": [1]}}, "exit code 1 stands there twice"),
         ({"argv": ["x"], "ok": []}, "no exit code is a verdict"),
         ({"argv": ["x"], "pattern": "("}, "no regular expression: missing"),
     ],
