@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from stages import documents, qr, qr_drawn
 from stages.budget import Budget, Exhausted
 from stages.containers import CONTAINERS, members
+from stages.documents_pdf import pdf
 from stages.opening import Damaged, Member, Opening
 from stages.passwords import candidates
 from trap import magic
@@ -235,10 +236,12 @@ class _Examination:
 
     def _read(self, file: _File, entry: dict[str, Any], kind: str) -> None:
         data = file.part.data
-        document = documents.pdf(data, self._budget) if kind == "application/pdf" else documents.ole(data)
-        for mark in ("macros", "encrypted"):
-            if getattr(document, mark):
-                entry[mark] = True
+        is_pdf = kind == "application/pdf"
+        document = pdf(data, self._budget, self._passwords) if is_pdf else documents.ole(data)
+        marks = ("macros", "encrypted", "locked")
+        entry.update({mark: True for mark in marks if getattr(document, mark)})
+        if document.password:
+            entry["password"] = printable(document.password)
         self._link(document.urls)
         for image in document.images:
             self.decode(image, entry["name"])
