@@ -1,7 +1,7 @@
 """report - sum up each period, and keep a feed of facts that name nobody.
 
 Of every message that reaches it, the stage appends one line to the feed: what may be told of it,
-and why, stands in stages/facts.py. When a period is over, one of its workers sums it up from the
+and why, stands in stages/facts.py. Nothing is told of mail that policy has marked never_report. When a period is over, one of its workers sums it up from the
 mail log and the feed, as text, as HTML with charts and as JSON. A quiet period is summed up too.
 
 In `directory`, all times UTC:
@@ -113,11 +113,17 @@ class Report:
         self._due = 0.0
 
     def process(self, job: Job) -> Pass:
-        """Append the job's facts to the feed.
+        """Append the job's facts to the feed, unless policy marked it never_report.
+
+        The feed names networks and domains to others. Those who send receipts and confirmations, asked for
+        by somebody with a wrong address, do not belong there.
 
         Raises:
             Unavailable: the feed can't be written.
         """
+        marked = job.notes.get("policy")
+        if isinstance(marked, dict) and marked.get("never_report"):
+            return Pass({"left_out": "never_report"})
         fact = gather(job, self._guard, iso(time.time() // self._grain * self._grain))
         try:
             self._feed.append(fact)

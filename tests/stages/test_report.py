@@ -52,6 +52,17 @@ def test_every_message_becomes_a_line_of_the_feed(trap: Trap) -> None:
     assert verdict.notes["time"] == "2025-11-20T12:00Z"
 
 
+def test_what_must_never_be_reported_leaves_no_line(trap: Trap) -> None:
+    stage = trap.worker()
+    marked, other = trap.accept(client_ip="192.0.2.9"), trap.accept(client_ip="198.51.100.9")
+    trap.report(stage, marked, policy={"rules": ["opt-in/confirm"], "never_report": True})
+    trap.report(stage, other, policy={"rules": ["certain"], "never_report": False})
+    (line,) = "".join(path.read_text() for path in trap.reports.glob("feed-*")).splitlines()
+    assert "198.51.100.0/24" in line
+    verdict = stage.process(Job(marked.id, marked.envelope, {"policy": {"never_report": True}}, b""))
+    assert verdict == Pass({"left_out": "never_report"})
+
+
 def test_asked_twice_counts_once(trap: Trap) -> None:
     """Delivery is at least once: a worker may die behind the line of the feed."""
     stage = trap.worker()
