@@ -129,13 +129,13 @@ async def _spf(job: Job, asking: _Asking, at: float) -> dict[str, Any]:
     ip = spfcheck.address_of(said.client_ip)
     if ip is None:
         return {"result": "none", "why": "the client's address is not known"}
-    helo = said.helo or ""
-    greeting = await spfcheck.check(spfcheck.Client(ip, "", helo), asking.query, at)
-    if not said.mail_from:
-        return greeting
-    notes = await spfcheck.check(spfcheck.Client(ip, said.mail_from, helo), asking.query, at)
-    del greeting["identity"]
-    return notes | {"helo": greeting}
+    senders = [said.mail_from, ""] if said.mail_from else [""]
+    clients = [spfcheck.Client(ip, sender, said.helo or "") for sender in senders]
+    notes, *greeting = await asyncio.gather(*(spfcheck.check(each, asking.query, at) for each in clients))
+    for each in greeting:
+        del each["identity"]
+        notes["helo"] = each
+    return notes
 
 
 async def _policy(domains: list[str], why: str, asking: _Asking) -> dmarcpolicy.Policy | None:

@@ -8,6 +8,8 @@ from stages.domainname import domain_of
 MAX_FIELD = 8 << 10
 """Characters of a From field that are looked at."""
 _BRACKETED = re.compile(r"<([^<>]*)>")
+_ROUTE = re.compile(r"<@[^<>:]*:")
+"""Of RFC 821: "<@one.example,@two.example:joe@a.example>"."""
 
 
 def domains_of(fields: list[str]) -> tuple[list[str], str]:
@@ -36,8 +38,8 @@ def domains_of(fields: list[str]) -> tuple[list[str], str]:
 
 
 def _addresses(field: str) -> list[str]:
-    plain = "".join(_uncommented(field))
-    return _BRACKETED.findall(plain) or plain.split(",")
+    parts = _ROUTE.sub("<", "".join(_uncommented(field))).split(",")
+    return [address for part in parts for address in _BRACKETED.findall(part) or [part]]
 
 
 def _domain(address: str) -> str:

@@ -18,6 +18,9 @@ from stages.author import MAX_FIELD, domains_of
         ("joe@a.example (joe@fake.example (and <joe@fake.example>))", ["a.example"]),
         ('"joe blow"@a.example', ["a.example"]),
         ("Joe <joe@a.example>, Ann <ann@a.example>", ["a.example"]),
+        ("joe@fake.example <joe@a.example>", ["a.example"]),  # a name that should be quoted
+        ("Blow, Joe <joe@a.example>", ["a.example"]),
+        ("<@one.example,@two.example:joe@a.example>", ["a.example"]),
         ("joe@bücher.example", ["xn--bcher-kva.example"]),
         ("=?utf-8?q?joe=40fake.example?= <joe@a.example>", ["a.example"]),
     ],
@@ -36,6 +39,7 @@ def test_one_domain(field: str, domains: list[str]) -> None:
         (["joe@WIN-4711"], [], "From names no domain"),
         (["<>"], [], "From names no domain"),
         (["joe@a.example, ann@b.example"], ["a.example", "b.example"], "From names 2 domains"),
+        (["joe@a.example, <ann@b.example>"], ["a.example", "b.example"], "From names 2 domains"),
         (["joe@a.example", "joe@a.example"], ["a.example"], "2 From fields"),
         (["joe@a.example", "ann@b.example"], ["a.example", "b.example"], "2 From fields"),
     ],
