@@ -41,7 +41,7 @@ BENCHES = {
 }
 VARIANTS = {"held_100k": ("held", "--sessions", "100000")}
 """Benches that are another one with other arguments."""
-TELLING = ("archive", "dedup_quality", "dedup_scale", "backscatter_quality")
+TELLING = ("archive", "dedup_quality", "dedup_scale", "backscatter_quality", "policy_quality")
 """These tell of the stages in words of their own."""
 PROGRAMS = {
     "gcc": "gcc libc6-dev",

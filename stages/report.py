@@ -1,8 +1,9 @@
 """report - sum up each period, and keep a feed of facts that name nobody.
 
 Of every message that reaches it, the stage appends one line to the feed: what may be told of it,
-and why, stands in stages/facts.py. Nothing is told of mail that policy has marked never_report. When a period is over, one of its workers sums it up from the
-mail log and the feed, as text, as HTML with charts and as JSON. A quiet period is summed up too.
+and why, stands in stages/facts.py. Nothing is told of mail that policy has marked never_report.
+When a period is over, one of its workers sums it up from the mail log and the feed, as text, as HTML
+with charts and as JSON. A quiet period is summed up too.
 
 In `directory`, all times UTC:
 
