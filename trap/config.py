@@ -20,7 +20,7 @@ from trap.units import Size as Size
 
 
 class Listener(Base, frozen=True):
-    """One address the sink listens on."""
+    """One address the sink listens on. `lmtp: PATH` or `lmtp: HOST:PORT` stands for three of these."""
 
     host: str = "127.0.0.1"
     port: int = 2525
@@ -30,6 +30,10 @@ class Listener(Base, frozen=True):
     name: str = ""
     """Recorded in the envelope; host:port when empty."""
     protocol: Literal["smtp", "lmtp"] = "smtp"
+    mode: str = "0660"
+    """Who may connect to a UNIX socket, as chmod(1) has it."""
+    group: str = ""
+    """Group that a UNIX socket shall belong to; the user's own when empty."""
     proxy: list[str] = []
     """Networks of load balancers that begin each connection with a PROXY header (v1 or v2)."""
 

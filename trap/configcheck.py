@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
-from trap.config import Config, Room, Stage
+from trap.config import Config, Listener, Room, Stage
 from trap.configlimits import Level
 from trap.configweb import PASSWORD, TOKEN
 from trap.job import MAX_SIZE
@@ -23,6 +23,8 @@ _COUNTS = ("connections", "per_address", "per_network", "connection_rate", "mess
 _SHORTEST = 0.01
 _HINT = re.compile(r"[ -~]{0,60}")
 _HOST = re.compile(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,20}")
+_MODE = re.compile(r"0?[0-7]{3}")
+_LISTENER = Listener()
 _DOMAIN = re.compile(r"\.?[^\s@.]+(\.[^\s@.]+)*\.?")
 
 Where = tuple[str | int, ...]
@@ -125,6 +127,11 @@ def _listeners(config: Config) -> Mistakes:
         place = listener.unix or (listener.host, listener.port)
         if listener.unix and listener.proxy:
             yield ("listen", at, "proxy"), "names networks, and nobody comes to a UNIX socket from one"
+        if not _MODE.fullmatch(listener.mode):
+            yield ("listen", at, "mode"), f'{listener.mode!r} is no mode of a file; write it like "0660"'
+        for key in ("mode", "group"):
+            if not listener.unix and getattr(listener, key) != getattr(_LISTENER, key):
+                yield ("listen", at, key), "is for UNIX sockets; ports have none"
         if listener.port and place in seen:
             yield ("listen", at), f"{listener.label} stands here twice"
         seen.add(place)

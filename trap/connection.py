@@ -223,10 +223,12 @@ class Connection(asyncio.Protocol):
 
         Args:
             cause: one of those that Face.hang_up knows.
-            code: of the reply; the policy's when not given.
+            code: of the reply; the policy's when not given. In LMTP it is always 421: a mail server that
+                hears 521 returns the message.
         """
         self._door.gate.refuse(cause)
-        self._out += self._door.face.hang_up(code or self._door.stress.policy.hang_up, cause)
+        code = 421 if self._door.lmtp else code or self._door.stress.policy.hang_up
+        self._out += self._door.face.hang_up(code, cause)
         self._close()
 
     def _close(self) -> None:

@@ -9,9 +9,11 @@ be there twice then, and the error says so.
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from trap import fsio
 from trap.config import Config
 from trap.configcheck import nearest
 from trap.envelope import Envelope, Rcpt
@@ -37,7 +39,7 @@ class NotTaken(Exception):
 class Letter(NamedTuple):
     """A message, and what the caller knows of it."""
 
-    message: bytes
+    message: fsio.Pieces
     rcpts: list[str]
     """May be none."""
     sender: str = ""
@@ -74,7 +76,7 @@ def take(config: Config, spool: Spool, letter: Letter) -> list[str]:
             raise NotTaken(intake.shortage.short(queues))
         for transaction in transactions:
             stored: Stored = {}
-            intake.store(list(transaction.items()), [letter.message], stored.update)
+            intake.store(list(transaction.items()), letter.message, stored.update)
             ids += [job_id for job_id in stored.values() if job_id]
             if None in stored.values():
                 twice = (
@@ -82,7 +84,8 @@ def take(config: Config, spool: Spool, letter: Letter) -> list[str]:
                 )
                 raise NotTaken(f"{intake.trouble}{twice}")
     finally:
-        intake.close()
+        with suppress(Exception):  # what became of the message is decided
+            intake.close()
     return ids
 
 
@@ -93,9 +96,8 @@ def _transactions(config: Config, intake: Intake, letter: Letter) -> Iterator[di
         queues: dict[str, list[Rcpt]] = {} if lot else {letter.queue or config.first: []}
         for address in lot:
             # Also one that the sink would refuse: the caller has taken it, and could only return it.
-            found = intake.recipients.lookup(address, LISTENER)
-            queue = letter.queue or (found.queue if found else config.first)
-            queues.setdefault(queue, []).append(Rcpt(address=address, tag=found.tag if found else ""))
+            found = intake.recipients.lookup(address, LISTENER) or intake.recipients.anyhow
+            queues.setdefault(letter.queue or found.queue, []).append(Rcpt(address=address, tag=found.tag))
         yield {
             queue: Envelope(
                 protocol="inject",

@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import grp
 import os
 import pwd
 import socket
@@ -144,7 +145,7 @@ def _bound(
     listener: Listener, user: pwd.struct_passwd | None, shared: bool
 ) -> tuple[socket.socket, Listener]:
     try:
-        sock = _unix(listener.unix, user) if listener.unix else _tcp(listener.host, listener.port, shared)
+        sock = _unix(listener, user) if listener.unix else _tcp(listener.host, listener.port, shared)
     except (OSError, UnicodeError) as error:  # UnicodeError: a name that can't be one
         number = getattr(error, "errno", None) or 0
         code = os.EX_NOPERM if number in {errno.EACCES, errno.EPERM} else os.EX_UNAVAILABLE
@@ -161,8 +162,17 @@ def _tcp(host: str, port: int, shared: bool) -> socket.socket:
     )
 
 
-def _unix(path: str, user: pwd.struct_passwd | None) -> socket.socket:
+def _group(name: str) -> int:
+    """The id of a group; -1 when none is named."""
+    try:
+        return grp.getgrnam(name).gr_gid if name else -1
+    except KeyError:
+        raise StartError(f"listen: there is no group {name!r}", os.EX_NOUSER) from None
+
+
+def _unix(listener: Listener, user: pwd.struct_passwd | None) -> socket.socket:
     """Listen on a UNIX socket, in the place of one whose owner is gone."""
+    path, group = listener.unix, _group(listener.group)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe, suppress(FileNotFoundError):
@@ -172,9 +182,11 @@ def _unix(path: str, user: pwd.struct_passwd | None) -> socket.socket:
             except ConnectionRefusedError:
                 fsio.unlink(path)
         sock.bind(path)
-        os.chmod(path, 0o660)
         if user:
             os.chown(path, user.pw_uid, user.pw_gid)
+        if group >= 0:
+            os.chown(path, -1, group)
+        os.chmod(path, int(listener.mode, 8))
         sock.listen(BACKLOG)
     except BaseException:
         sock.close()

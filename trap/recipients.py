@@ -81,6 +81,11 @@ class Recipients:
         # Nothing longer is remembered, or an attacker fills the memory with it.
         return (self._remembered if len(address) <= MAX_REMEMBERED else self._decide)(address, listener)
 
+    @property
+    def anyhow(self) -> Accepted:
+        """What is decided about one that the trap does not accept, where it can't be refused any more."""
+        return Accepted("", self._first)
+
     def _decide(self, address: str, listener: str) -> Accepted | None:
         plain = normal(address)
         tag = self._tag_by_name(plain)

@@ -186,6 +186,9 @@ class Session:
         if len(self._rcpts) >= door.intake.max_recipients or self._rcpts_size > MAX_RCPTS_SIZE:
             return self.refused(face.too_many_recipients(), "recipients")
         accepted = door.intake.recipients.lookup(address, door.listener)
+        if accepted is None and door.lmtp:
+            # Who speaks LMTP has taken it already, and would return it to a forged sender.
+            accepted = door.intake.recipients.anyhow
         if accepted is None:
             self._turned_away = True
             return self.refused(face.no_such_user(address), "unknown_user")

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trap import configfile
 from trap.config import Config, Duration, Listener, Room, Size, Stage, default_paths, paths_below
 from trap.configfile import ConfigError, load, nearest, parse
 from trap.plugin import check_stages
 
+DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 BAD = sorted((Path(__file__).parent.parent / "bad_config").glob("*.yaml"))
 
 
@@ -211,6 +214,44 @@ def test_rooms_are_shares_or_sizes():
     for text in ("101%", "-1%", "x%", "nan%", "%"):
         with pytest.raises(ValueError, match="is not a share"):
             Room(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("/run/x/lmtp", Listener(unix="/run/x/lmtp", protocol="lmtp")),
+        ("127.0.0.1:24", Listener(host="127.0.0.1", port=24, protocol="lmtp")),
+        ("[::1]:24", Listener(host="::1", port=24, protocol="lmtp")),
+        ("::1:24", Listener(host="::1", port=24, protocol="lmtp")),
+        ("localhost:0", Listener(host="localhost", port=0, protocol="lmtp")),
+    ],
+)
+def test_lmtp_stands_for_protocol_and_address(said, meant):
+    (listener,) = parse(f"listen: [{{lmtp: '{said}', name: inside}}]").listen
+    assert listener == msgspec.structs.replace(meant, name="inside")
+
+
+READ = [path for path in [*BAD, *DEPLOY.glob("*.yaml")] if path.stem != "not_yaml_endless"]
+
+
+@pytest.mark.parametrize("path", READ, ids=lambda path: path.stem)
+def test_what_libyaml_reads_is_what_pyyaml_reads(path):
+    """It is ten times as fast, and `inject` starts for each message."""
+
+    def nodes(node):
+        if isinstance(node, yaml.ScalarNode):
+            return node.tag, node.value, node.start_mark.line
+        inside = [each for entry in node.value for each in (entry if isinstance(entry, tuple) else (entry,))]
+        return node.tag, list(map(nodes, inside)), node.start_mark.line
+
+    text = path.read_text()
+    try:
+        theirs = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        with pytest.raises(yaml.YAMLError):
+            configfile._composed(text)
+    else:
+        assert nodes(configfile._composed(text)) == nodes(theirs)
 
 
 def test_labels():

@@ -243,8 +243,7 @@ def test_lmtp_over_a_unix_socket_also_in_the_place_of_a_dead_one(start, tmp_path
     sink = start(yaml)
     assert sink.lines == [f"sink: lmtp on {tmp_path}/lmtp"]
     with smtplib.LMTP(str(tmp_path / "lmtp")) as client:
-        refused = client.sendmail("a@x", ["b@trap.example", "c@elsewhere.example"], SMALL)
-    assert list(refused) == ["c@elsewhere.example"]
+        client.sendmail("a@x", ["c@elsewhere.example"], SMALL)  # refused, it could only be returned
     (job,) = sink.jobs()
     assert (job.envelope.protocol, job.envelope.client_ip) == ("lmtp", "")
     other = start(yaml)

@@ -11,8 +11,20 @@ import yaml
 
 from trap.cli.base import App, Group, pass_app
 from trap.cli.output import json_line
-from trap.config import Accept, Base, Config, Duration, Room, Share, Size, Stage, Tagged, paths_below
-from trap.configfile import ConfigError, Source
+from trap.config import (
+    Accept,
+    Base,
+    Config,
+    Duration,
+    Listener,
+    Room,
+    Share,
+    Size,
+    Stage,
+    Tagged,
+    paths_below,
+)
+from trap.configfile import LMTP, ConfigError, Source
 from trap.plugin import build, check_stages
 
 
@@ -109,7 +121,8 @@ def _schema(kind: Any) -> dict[str, Any]:
         fields = msgspec.structs.fields(kind)
         made = {
             "type": ["object", "null"],
-            "properties": {field.name: _schema(field.type) for field in fields if field.name != "settings"},
+            "properties": {field.name: _schema(field.type) for field in fields if field.name != "settings"}
+            | ({LMTP: {"type": "string"}} if kind is Listener else {}),
             "required": [field.name for field in fields if field.required],
             # A stage's own settings stand beside the worker's; everywhere else nothing may be added.
             "additionalProperties": kind is Stage,

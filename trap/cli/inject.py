@@ -9,7 +9,9 @@ Its line is read here, without click, which alone would take as long as the rest
 recipients, whatever they look like.
 """
 
+import logging
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -32,6 +34,7 @@ EXAMPLE = "spamtrap inject -f sender@example.org -- trap@trap.example < message.
 AGAIN = "not taken, try again later"
 MOST_SAID = 500
 """Characters of what went wrong."""
+_PIECE = 1 << 18
 _STOPPING = (
     signal.SIGHUP,
     signal.SIGINT,
@@ -172,34 +175,61 @@ def _deliver(line: Line) -> list[str]:
     # From here on nothing stops us half way. Only SIGKILL can, and leaves no half message either.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     ids = take(app.config, app.spool, letter)
-    with suppress(OSError):  # it is in: nothing that goes wrong from now on may say anything else
+    with suppress(Exception):  # it is in: nothing that goes wrong from now on may say anything else
         app.spool.close()
     return ids
 
 
-def _message(most: int) -> bytes:
-    """What stdin holds."""
+def _message(most: int) -> list[bytes]:
+    """What stdin holds, in pieces."""
     if sys.stdin is None:
         raise NotTaken("standard input is closed")
-    message = sys.stdin.buffer.read(most + 1)
-    if not message:
+    pieces: list[bytes] = []
+    size = 0
+    for piece in _pieces(sys.stdin.fileno()):
+        size += len(piece)
+        if size > most:
+            pieces.clear()  # and read on: a caller that can't write all of it may call that the failure
+        else:
+            pieces.append(piece)
+    if size > most:
+        raise NotTaken(f"larger than smtp.max_size, {most} bytes", os.EX_DATAERR)
+    if not pieces:
         # Mail servers hand over a header at least: this is a caller that failed, and nobody's mail.
         raise NotTaken("no message on standard input")
-    if len(message) > most:
-        while sys.stdin.buffer.read(1 << 20):
-            pass  # a caller that can't write all of it may take that for the failure
-        raise NotTaken(f"larger than smtp.max_size, {most} bytes", os.EX_DATAERR)
-    return message
+    return pieces
+
+
+def _pieces(source: int) -> Iterator[bytes]:
+    """What a file holds, as it comes."""
+    # RACE: a signal that comes just before the kernel waits would be heard of only when more has come. So
+    # it is waited for, too. (test_a_signal_before_the_message_is_whole_is_temporary)
+    woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        either = select.poll()
+        either.register(source, select.POLLIN)
+        either.register(woken, select.POLLIN)
+        while True:
+            either.poll()
+            if not (piece := os.read(source, _PIECE)):
+                return
+            yield piece
+    finally:
+        signal.set_wakeup_fd(-1)
+        os.close(woken)
+        os.close(wake)
 
 
 def _prepare() -> None:
-    """See to it that signals get an answer, and that no file of ours becomes standard output."""
+    """See to it that signals get an answer, and that nothing of ours gets onto stdout or stderr."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass  # somebody closed it before we began
     os.close(number)
     for each in _STOPPING:
         if signal.getsignal(each) != signal.SIG_IGN:
             signal.signal(each, _stopped)
+    logging.root.addHandler(logging.NullHandler())  # what is to be said is said in one line, at the end
 
 
 def _stopped(number: int, _frame: object) -> NoReturn:

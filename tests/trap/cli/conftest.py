@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -14,10 +15,6 @@ import pytest
 from clikit import Result, Run
 
 from trap.cli import main
-
-
-class _Stdin(io.StringIO):
-    buffer: io.BytesIO
 
 
 @pytest.fixture
@@ -39,14 +36,16 @@ def run(capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
     def run(*arguments: str, stdin: bytes = b"") -> Result:
-        given = _Stdin()
-        given.buffer = io.BytesIO(stdin)
         with (
+            tempfile.TemporaryFile() as file,
+            io.TextIOWrapper(file) as given,
             mock.patch.object(sys, "argv", ["spamtrap", *arguments]),
             mock.patch.object(sys, "stdin", given),
             mock.patch.object(os, "_exit", sys.exit),  # how `inject` ends
             pytest.raises(SystemExit) as end,
         ):
+            file.write(stdin)
+            file.seek(0)
             main()
         sys.stdout.flush()
         out, err = capfd.readouterr()
