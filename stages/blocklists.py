@@ -143,9 +143,9 @@ class Blocklist:
             trouble = "has no answer; look whether its zone is written right, and whether it is still there"
         elif refusal := next((str(code) for code in _codes(found) if _refuses(code)), ""):
             trouble = f"refuses us ({refusal}); ask through a resolver of your own, or with a key of theirs"
-        elif not list(_codes(found)):
+        elif not _codes(found):
             trouble = f"does not know its test entry {listed}; is its zone written right?"
-        elif list(_codes(wrong)):
+        elif _codes(wrong):
             trouble = f"lists everything, {unlisted} too; it was given up, or somebody answers in its place"
         else:
             return Finding(self.name, good=True, text="knows its test entries")
@@ -172,7 +172,7 @@ class Blocklist:
             self.refusal, self._until = "", time.monotonic() + PAUSE
 
     def _read(self, answer: Answer) -> list[str]:
-        codes = list(_codes(answer))
+        codes = _codes(answer)
         if refusal := next((str(code) for code in codes if _refuses(code)), ""):
             if not self.refusal:
                 log.warning("%s refuses to answer (%s): it is left alone for a while", self.name, refusal)
@@ -195,8 +195,8 @@ def reverse(address: Address) -> str:
     return address.reverse_pointer.removesuffix(".in-addr.arpa").removesuffix(".ip6.arpa")
 
 
-def _codes(answer: Answer) -> Iterator[IPv4Address]:
-    return (code for record in answer.records if (code := IPv4Address(record)) in _REASONS)
+def _codes(answer: Answer) -> list[IPv4Address]:
+    return sorted(code for record in answer.records if (code := IPv4Address(record)) in _REASONS)
 
 
 def _refuses(code: IPv4Address) -> bool:

@@ -113,7 +113,8 @@ class Dns:
         for database in self._databases:
             database.place(client, inquiry.notes)
         inquiry.ask("ptr", inquiry.reverse_name(client))
-        inquiry.ask("asn", self._origins.place(client, inquiry.notes))
+        if self._origins.lacks(client, inquiry.notes):
+            inquiry.ask("asn", self._origins.place(client, inquiry.notes))
         for blocklist in self._dnsbl:
             inquiry.ask_about_address(blocklist, client, "listed")
 

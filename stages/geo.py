@@ -61,6 +61,11 @@ class Origins:
         self._zones = {4: sources.zone, 6: sources.zone6}
         self._names = sources.names
 
+    def lacks(self, address: Address, place: Place) -> bool:
+        """Whether there is anything to ask."""
+        zone = self._zones[address.version] and {"asn", "country"} - place.keys()
+        return bool(zone or (self._names and "asn" in place and "as_name" not in place))
+
     async def place(self, address: Address, place: Place) -> None:
         """Look an address up, and write into `place` what is not in it yet, as it comes.
 
@@ -116,15 +121,19 @@ class Database:
         """Read the file again if it is another one; what can't be read leaves what there was."""
         try:
             stamp = _stamp(self.path)
-            if stamp == self._stamp:
-                return
-            self._stamp = stamp
+        except OSError as error:
+            if self._stamp:
+                log.warning("what was read before is used on: %s", error)
+            self._stamp = ()
+            return
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
             self._reader = _open(self.path)
             log.info("%s was read again", self.path)
         except (OSError, ValueError) as error:
-            if self._stamp:
-                log.warning("the old state is used on: %s", error)
-            self._stamp = ()
+            log.warning("what was read before is used on: %s", error)
 
     def place(self, address: Address, place: Place) -> None:
         """Write what is known of an address into `place`, but for what is in it already."""
