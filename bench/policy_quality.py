@@ -27,6 +27,7 @@ from letters import LETTERS  # noqa: E402
 from stages.policy import Policy  # noqa: E402
 from trap.envelope import Envelope, Rcpt  # noqa: E402
 from trap.job import Job, new_id  # noqa: E402
+from trap.traces import registrable  # noqa: E402
 
 SETS = ["opt-in", "password-reset", "receipts", "welcome", "calendar", "list-confirmation"]
 PROVEN: dict[str, Any] = {"auth": {"dmarc": {"result": "pass"}}}
@@ -40,13 +41,15 @@ def said(message: bytes) -> dict[str, Any]:
         return {}
     text = found[1].decode("latin-1").lower()
     dkim = re.findall(r"dkim=(\w+)[^;]*?header\.d=([\w.-]+)", text)
-    spf = re.search(r"spf=(\w+)[^;]*?smtp\.mailfrom=(?:[^\s;@]*@)?([\w.-]+)", text)
+    spf = re.findall(r"spf=(\w+)[^;]*?smtp\.mailfrom=(?:[^\s;@]*@)?([\w.-]+)", text)
     dmarc = re.search(r"dmarc=(\w+)", text)
-    notes: dict[str, Any] = {"dkim": [{"result": result, "domain": domain} for result, domain in dkim]}
-    if spf:
-        notes["spf"] = {"result": spf[1], "domain": spf[2]}
-    if dmarc:
-        notes["dmarc"] = {"result": dmarc[1]}
+    passed = [domain for result, domain in [*dkim, *spf] if result == "pass"]
+    shown = re.search(r"header\.from=([\w.-]+)", text)
+    own = registrable(shown[1]) if shown else ""
+    notes = {
+        "dmarc": {"result": dmarc[1] if dmarc else "none", "domain": own},
+        "aligned": [domain for domain in passed if own and registrable(domain) == own],
+    }
     return {"auth": notes}
 
 

@@ -79,22 +79,22 @@ class Message:
     def alignment(self) -> str:
         """Whether the domain that a reader sees has answered for the message, by the notes of `auth`.
 
-        "pass": DMARC passes, or SPF or a DKIM signature of the same registered domain does. "fail": none of
-        them. "unknown": nobody has looked, or DNS did not answer.
+        "pass": SPF or a signature of that domain is right. "fail": neither. "unknown": nobody has looked, or
+        that domain's DNS did not answer; that another's did not, as a forger can arrange, excuses nobody.
         """
         notes = self.job.notes.get("auth")
-        if not isinstance(notes, Mapping):
+        dmarc = notes.get("dmarc") if isinstance(notes, Mapping) else None
+        if not isinstance(notes, Mapping) or not isinstance(dmarc, Mapping):
             return "unknown"
-        shown = {registrable(address.rpartition("@")[2]) for address in self.addresses("from")} - {""}
-        checks = [notes.get("spf"), *_list(notes.get("dkim"))]
-        found = [check for check in checks if isinstance(check, Mapping)]
-        passed = {registrable(str(check.get("domain"))) for check in found if check.get("result") == "pass"}
-        dmarc = notes.get("dmarc")
-        verdict = dmarc.get("result") if isinstance(dmarc, Mapping) else None
-        if verdict == "pass" or (len(shown) == 1 and shown <= passed):
+        if dmarc.get("result") == "pass" or notes.get("aligned"):
             return "pass"
-        unsure = [check for check in [*found, {"result": verdict}] if check.get("result") == "temperror"]
-        return "unknown" if unsure or not (found or verdict) else "fail"
+        shown = registrable(str(dmarc.get("domain", "")))
+        silent = [
+            registrable(str(check.get("domain", "")))
+            for check in [notes.get("spf"), *_list(notes.get("dkim"))]
+            if isinstance(check, Mapping) and check.get("result") == "temperror"
+        ]
+        return "unknown" if dmarc.get("result") == "temperror" or (shown and shown in silent) else "fail"
 
 
 def field(name: str) -> Look:
