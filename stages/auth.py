@@ -11,7 +11,8 @@ What it notes:
   under helo the same for the name in the greeting.
 * dkim: for each signature result, why, domain, selector, algorithm, identity, bits of the key, body (true:
   its hash is right), length (of the body, when only so much is signed), unsigned and oversigned fields.
-  dkim_more: how many more signatures there are.
+  dkim_more: how many more signatures there are. bare_lf: signed mail came with lines that end in LF alone,
+  and was read as if they ended in CRLF.
 * arc: result, instances, domains that sealed, why.
 * dmarc: result, domain (in From), policy, place, spf and dkim that are aligned, why.
 * authenticated: domains for which SPF or a signature is right; aligned: those that fit the one in From.
@@ -152,5 +153,9 @@ async def _signatures(job: Job, asking: _Asking, at: float) -> dict[str, Any]:
     fields = mail.named(b"dkim-signature")
     checks = [signature.check(mail, field, asking.query, at) for field in fields[:MAX_SIGNATURES]]
     *dkim, arc = await asyncio.gather(*checks, arcchain.check(mail, asking.query))
-    more = len(fields) - MAX_SIGNATURES
-    return {"dkim": dkim, "arc": arc} | ({"dkim_more": more} if more > 0 else {})
+    notes: dict[str, Any] = {"dkim": dkim, "arc": arc}
+    if len(fields) > MAX_SIGNATURES:
+        notes["dkim_more"] = len(fields) - MAX_SIGNATURES
+    if (fields or arc["result"] != "none") and mail.has_bare_lf:
+        notes["bare_lf"] = True
+    return notes

@@ -68,16 +68,20 @@ class SignedMail:
         end = min(header_end(message), len(message))
         if end > MAX_HEADER:
             raise TooLarge(f"a header of more than {MAX_HEADER} bytes")
-        self.bare = message.count(b"\n") != message.count(b"\r\n")
-        """Whether lines ended in bare LF."""
+        self.message = message
+        self._end = end
         self.fields = list(_fields(_crlf(message[:end])))
-        self._rest = message[end:]
         self._body: bytes | None = None
         self._relaxed: bytes | None = None
         self._hashes: dict[tuple[bool, str, int | None], bytes] = {}
         self._places: defaultdict[bytes, list[Field]] = defaultdict(list)
         for field in self.fields:
             self._places[field.name].append(field)
+
+    @property
+    def has_bare_lf(self) -> bool:
+        """Whether lines ended in LF alone, so that what was signed had to be guessed."""
+        return self.message.count(b"\n") != self.message.count(b"\r\n")
 
     def named(self, name: bytes) -> list[Field]:
         """The fields of a name (in lower case), as they stand from the top."""
@@ -114,9 +118,8 @@ class SignedMail:
 
     def _canonical(self, *, relaxed: bool) -> bytes:
         if self._body is None:
-            body = _crlf(self._rest)
+            body = _crlf(self.message[self._end :])
             self._body = body.removeprefix(b"\r\n")  # the line between header and body
-            self._rest = b""
         if not relaxed:
             return _trimmed(self._body) or b"\r\n"
         if self._relaxed is None:

@@ -155,6 +155,13 @@ async def test_mail_that_was_passed_on(resolver: Daemon, opened: Opened) -> None
     assert notes["arc"] == {"result": "pass", "instances": 1, "domains": [FORWARDER]}
 
 
+async def test_signed_mail_that_came_with_bare_lf(resolver: Daemon, opened: Opened) -> None:
+    stage = opened(Auth, servers=resolver.tcp)
+    notes = await notes_of(stage, signed().replace(b"\r\n", b"\n"))
+    assert (notes["dkim"][0]["result"], notes["bare_lf"]) == ("pass", True)
+    assert "bare_lf" not in await notes_of(stage, MESSAGE.replace(b"\r\n", b"\n"))
+
+
 async def test_mail_of_several_authors_is_nobodys(resolver: Daemon, opened: Opened) -> None:
     message = signed(MESSAGE.replace(b"From: Joe <", b"From: ann@b.example, <"))
     notes = await notes_of(opened(Auth, servers=resolver.tcp), message)
@@ -206,9 +213,7 @@ async def test_the_second_resolver_is_there(resolver: Daemon, opened: Opened) ->
     assert notes["aligned"] == [DOMAIN]
 
 
-@pytest.mark.parametrize(
-    "mood", [silently, late(30.0), saying(dns.rcode.SERVFAIL)], ids=["silent", "slow", "servfail"]
-)
+@pytest.mark.parametrize("mood", [silently, saying(dns.rcode.SERVFAIL)], ids=["silent", "servfail"])
 async def test_a_domain_in_trouble_is_a_fact_about_it(mood: Mood, opened: Opened) -> None:
     lines = [line.replace(" IN ", " ") for line in LINES]
     async with name_server(*lines, ". 300 NS a.root.example.") as server:
@@ -227,16 +232,16 @@ async def test_a_domain_in_trouble_is_a_fact_about_it(mood: Mood, opened: Opened
 
 
 async def test_slow_names_one_after_the_other_have_one_deadline(opened: Opened) -> None:
-    """Ten includes, each half a second late."""
+    """Ten includes, each a fifth of a second late."""
     includes = " ".join(f"include:i{n}.example" for n in range(10))
     lines = [f'i{n}.example. 60 TXT "v=spf1 -all"' for n in range(10)]
     lines += [f'{DOMAIN}. 60 TXT "v=spf1 {includes} -all"', ". 300 NS a.root.example."]
     async with name_server(*lines) as server:
-        server.mood = except_for("example.", late(0.5))
-        stage = opened(Auth, servers=server.address, timeout=Duration("1.2s"))
+        server.mood = except_for("example.", late(0.2))
+        stage = opened(Auth, servers=server.address, timeout=Duration("0.9s"))
         begun = time.monotonic()
         notes = await notes_of(stage, MESSAGE)
-        assert time.monotonic() - begun < 1.2 + SLACK
+        assert time.monotonic() - begun < 0.9 + SLACK
     assert notes["spf"]["result"] == "temperror"
 
 
