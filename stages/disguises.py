@@ -27,28 +27,27 @@ _TABLE: dict[int, str | None] = {
 }
 """Full-width letters are where ASCII's are, elsewhere."""
 
-TOP = (
-    "com|net|org|info|biz|ru|cn|top|xyz|online|site|shop|club|io|co|uk|de|us|eu|in|me|cc|tk|ml|ga|cf|gq|pw|su|ws"
-    "|example"
-)
-"""Top-level domains that a word next to a dot among spaces is taken for."""
+_TOP = "com|net|org|info|biz|ru|cn|top|xyz|online|site|shop|club|io|uk|de|eu|tk|ml|ga|cf|gq|pw|su|ws|example"
+"""Top-level domains that a word next to a dot among spaces is taken for: none that are words."""
 _SCHEME = re.compile(
-    r"\bh(?:xx|tt|\*\*|__|XX)(p?s?)\s?(?:\[:\]|\(:\)|\[:/{2}\]|:)\s?(?:\[?//\]?|\\\\|/ /)", re.IGNORECASE
+    r"\bh(?:xx|tt|\*\*|__)(p?s?)\s?(?:\[:\]|\(:\)|:)\s?(?:\[?//\]?|\\\\|/ /)(?:\s(?=[\w-]{1,63}\.))?",
+    re.IGNORECASE,
 )
 _FTP = re.compile(r"\bfxp://", re.IGNORECASE)
 _BRACKETED_DOT = re.compile(
-    r"\s{0,3}[\[({<]\s{0,2}(?:\.|dot|d0t|punkt|point|,)\s{0,2}[\])}>]\s{0,3}", re.IGNORECASE
+    r"\s{0,3}[\[({<]\s{0,2}(?:\.|dot|d0t|punkt|point)\s{0,2}[\])}>]\s{0,3}", re.IGNORECASE
 )
 _BRACKETED_AT = re.compile(r"\s{0,3}[\[({<]\s{0,2}(?:@|at|arroba)\s{0,2}[\])}>]\s{0,3}", re.IGNORECASE)
-_HALF_BRACKET = re.compile(r"(?<=\w)(?:\[\.|\.\]|\\\.)(?=\w)")
-_WORD_DOT = re.compile(
-    rf"(?<=[a-z0-9])\s{{1,3}}(?:dot|DOT)\s{{1,3}}(?=(?:[a-z0-9-]{{2,63}}\s{{1,3}}dot\s{{1,3}})?(?:{TOP})\b)",
-    re.I,
-)
+_HALF_BRACKET = re.compile(r"(?<=[a-z0-9])(?:\[\.|\.\]|\\\.)(?=[a-z])", re.IGNORECASE)
 _WORD_AT = re.compile(
-    rf"(?<=[\w.+-])\s{{1,3}}(?:at|AT)\s{{1,3}}(?=(?:[a-z0-9-]{{2,63}}\.){{1,4}}(?:{TOP})\b)", re.I
+    rf"(?<=[\w.+-])\s{{1,3}}at\s{{1,3}}(?=(?:[a-z0-9-]{{1,63}}\s{{1,3}}dot\s{{1,3}}){{1,3}}(?:{_TOP})\b)",
+    re.IGNORECASE,
 )
-_SPACED_DOT = re.compile(rf"(?<=[a-z0-9-])(?:\s{{1,3}}\.\s{{1,3}})(?=(?:{TOP})\b(?!\s?[A-Z]))")
+_WORD_DOT = re.compile(
+    rf"(?<=[a-z0-9])\s{{1,3}}dot\s{{1,3}}(?=(?:[a-z0-9-]{{2,63}}\s{{1,3}}dot\s{{1,3}})?(?:{_TOP})\b)",
+    re.IGNORECASE,
+)
+_SPACED_DOT = re.compile(rf"(?<=[a-z0-9-])(?:\s{{1,3}}\.\s{{1,3}})(?=(?:{_TOP})\b(?!\s?[A-Z]))")
 _WWW = re.compile(r"\b(www)(?:\s{1,3}\.\s{0,3}|\s{0,3}\.\s{1,3})(?=[a-z0-9])", re.IGNORECASE)
 
 
@@ -72,9 +71,9 @@ def undisguised(text: str) -> str:
         text = _SCHEME.sub(lambda found: f"http{found[1].lower().lstrip('p')}://", text)
         text = _FTP.sub("ftp://", text)
     if " dot " in lower:
-        text = _WORD_DOT.sub(".", text)
         if " at " in lower:
             text = _WORD_AT.sub("@", text)
+        text = _WORD_DOT.sub(".", text)
     if " ." in text or ". " in text:
         text = _WWW.sub(r"\1.", text)
         text = _SPACED_DOT.sub(".", text)

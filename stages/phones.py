@@ -19,12 +19,12 @@ _CANDIDATE = re.compile(
     r"(?<![\w.,:/=+-])(?:"
     r"(?P<plus>(?:\+|\(\+|\uff0b) ?\(?[1-9](?:[ \u00a0()./-]{0,3}\d){6,14})"
     r"|(?P<nanp>(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[.-]\d{4})"
-    r")(?![\w]|[.,/-]\d)"
+    r")(?!\w|[.,/-]\d|\.[a-z])"
 )
 _CALLED = re.compile(
     r"\b(?:tele(?:phone|fon)|phone|tel|call|fax|mobile|cell|whats ?app|viber|telegram|dial|hotline|sms)\b"
     r"(?: (?:us|me|now|number|no|line|office|free|toll|at|on|is))*[\s.:#()]{0,6}"
-    r"(?P<called>(?:00|0|\()?\(?\d(?:[ \u00a0()./-]{0,2}\d){6,14})(?![\w]|[.,/-]\d)",
+    r"(?P<called>(?:00|0|\()?\(?\d(?:[ \u00a0()./-]{0,2}\d){6,14})(?!\w|[.,/-]\d|\.[a-z])",
     re.IGNORECASE,
 )
 _CHAT = re.compile(

@@ -22,7 +22,7 @@ MAX_URL = 4000
 
 _PARAMETER = re.compile(r"[?&;#]([^=?&;#]{1,60})=([^&;#]{4,3000})")
 _WEB = re.compile(r"https?:/{1,2}[^/\s]|//[\w-]|www\.[\w-]", re.IGNORECASE)
-_IN_PATH = re.compile(r"/(https?(?::|%3a)(?:/|%2f){1,2}[^\s]{4,})", re.IGNORECASE)
+_IN_PATH = re.compile(r"[/?*!](https?(?::|%3a)(?:/|%2f){1,2}[^\s]{4,})", re.IGNORECASE)
 _BASE64 = re.compile(r"(aHR0c(?:DovL|HM6Ly)[A-Za-z0-9_+/-]{3,3000})")
 """What `http://` and `https://` are in base64, when nothing stands before them."""
 _HEX = re.compile(r"68747470(?:73)?3a2f2f[0-9a-f]{6,2000}", re.IGNORECASE)
