@@ -286,6 +286,7 @@ class Reader:
         url = printable(link.url)
         if url in self._urls:
             return url
+        self._domain(registrable(link.host))
         if len(self._urls) >= self._most:
             self.cut("urls", f"more than {self._most}")
             return ""
@@ -294,7 +295,6 @@ class Reader:
         if _disguised(said, link.host):
             noted["as"] = printable(said[:_SHOWN])
         self._urls[url] = noted
-        self._domain(registrable(link.host))
         ways = redirects.targets(link.url)
         if ways and depth >= MAX_DEPTH:
             self.cut("urls", f"deeper than {MAX_DEPTH}")

@@ -63,7 +63,7 @@ def _generic(url: str) -> Iterator[str]:
     for number, match in enumerate(_PARAMETER.finditer(url)):
         if number >= MAX_PARAMETERS:
             return
-        value = _unquoted(match[2])
+        value = _unquoted(match[2], once_more=lambda text: not _WEB.match(text))
         if _WEB.match(value):
             yield _whole(value)
     if inner := _IN_PATH.search(url, url.find("://") + 3):
@@ -82,10 +82,10 @@ def _whole(value: str) -> str:
     return f"http://{value}" if value[:4].lower() == "www." else value
 
 
-def _unquoted(value: str) -> str:
-    """Percent-encoding undone, twice if it was done twice."""
+def _unquoted(value: str, once_more: Callable[[str], bool] = lambda text: True) -> str:
+    """Percent-encoding undone, up to three times, as long as it is worth it."""
     for _ in range(3):
-        if "%" not in value:
+        if "%" not in value or not once_more(value):
             break
         value = unquote_to_bytes(value).decode("utf-8", "replace")
     return value
