@@ -17,6 +17,9 @@ What it notes:
 * dmarc: result, domain (in From), policy, place, spf and dkim that are aligned, why.
 * authenticated: domains for which SPF or a signature is right; aligned: those that fit the one in From.
 
+A look-up is seen by whoever runs the domain, as from any server that receives mail: selectors and macros
+can name the very message. So old samples should not be sent through this stage without need.
+
 What nobody knows within `timeout` is a temperror. Only when all resolvers are away is it `Unavailable`.
 """
 
