@@ -40,6 +40,8 @@ PROBE_PAUSE = 1.0
 """Seconds between two probes of a server that is away."""
 IDLE = 15.0
 """Seconds for which a connection is kept for the next question."""
+MAX_IDLE = 8
+"""Connections kept, for each server: it may let in only so many (clamd's MaxQueue), of all who ask it."""
 MAX_WORDS = 200
 """Characters of a cause that are kept."""
 
@@ -202,6 +204,7 @@ class _Server(Generic[S]):
         self._timeout = timeout
         self.told = BackendState(dialect.name, str(address))
         self._idle: deque[tuple[S, float]] = deque()
+        self._sweeper: asyncio.TimerHandle | None = None
         self._broken = 0
         self._prober: asyncio.Task[None] | None = None
 
@@ -260,6 +263,8 @@ class _Server(Generic[S]):
         """Hang up, and probe no more."""
         if self._prober:
             self._prober.cancel()
+        if self._sweeper:
+            self._sweeper.cancel()
         self._hang_up()
 
     async def _use(self, session: S, question: Callable[[S], Awaitable[T]]) -> T:
@@ -269,8 +274,9 @@ class _Server(Generic[S]):
         except BaseException:  # cancelled at the deadline, too
             session.close()
             raise
-        if session.reusable:
+        if session.reusable and len(self._idle) < MAX_IDLE:
             self._idle.append((session, time.monotonic() + IDLE))
+            self._sweeper = self._sweeper or asyncio.get_running_loop().call_later(IDLE, self._sweep)
         else:
             session.close()
         self._broken = 0
@@ -280,10 +286,19 @@ class _Server(Generic[S]):
 
     def _kept(self) -> S | None:
         """A connection that is there already, the one used last; what is too old is closed."""
+        self._close_old()
+        return self._idle.pop()[0] if self._idle else None
+
+    def _close_old(self) -> None:
         now = time.monotonic()
         while self._idle and self._idle[0][1] < now:
             self._idle.popleft()[0].close()
-        return self._idle.pop()[0] if self._idle else None
+
+    def _sweep(self) -> None:
+        """Close what is too old, also when nothing is asked any more."""
+        self._close_old()
+        loop = asyncio.get_running_loop()
+        self._sweeper = loop.call_later(IDLE, self._sweep) if self._idle else None
 
     def _hang_up(self) -> None:
         while self._idle:

@@ -25,7 +25,7 @@ from echokit import (
 from support import free_port
 
 import trap.backend
-from trap.backend import FAILURES, MAX_BLAMED, PATIENCE, Backends, Dialect, Unscannable
+from trap.backend import FAILURES, MAX_BLAMED, MAX_IDLE, PATIENCE, Backends, Dialect, Unscannable
 from trap.backendstate import AWAY, UP
 from trap.stage import Unavailable
 
@@ -111,6 +111,24 @@ async def test_a_connection_is_not_kept_for_ever(server: Server, monkeypatch: py
         await say(backends)
         await say(backends)
         assert server.connections == 2
+
+
+async def test_a_connection_that_nobody_needs_is_closed(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trap.backend, "IDLE", 0.1)
+    async with asking(server) as backends:
+        await asyncio.gather(*(say(backends) for _ in range(3)))
+        await until(lambda: not server._talks)  # though nothing is asked any more
+        await say(backends)
+        await until(lambda: not server._talks)
+        assert server.connections == 4
+
+
+async def test_only_so_many_connections_are_kept(server: Server) -> None:
+    async with asking(server) as backends:
+        await asyncio.gather(*(say(backends) for _ in range(3 * MAX_IDLE)))
+        await until(lambda: len(server._talks) == MAX_IDLE)
 
 
 # Whatever the other side does, a question is over in time
