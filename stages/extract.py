@@ -91,7 +91,7 @@ class Extract:
         files = Budget(half + max(0.0, budget.seconds), max(0, budget.size), max(0, budget.items))
         parts: list[Part] = []
         _bounded(half, reader, "attachments", lambda: parts.extend(_files(reader.parts, files)))
-        came = attachments.examine(parts, reader.text, files, self._codes)
+        came = attachments.examine(parts, reader.text, files, self._codes, reader.bodies)
         for why in came.truncated:
             reader.cut("attachments", why)
 

@@ -71,10 +71,12 @@ class Reader:
 
     Attributes:
         parts: of the message, as far as it was read.
+        bodies: texts of the parts that were read, HTML as it came.
     """
 
     def __init__(self, budget: Budget, most: int, own: Collection[str] = (), region: str = "") -> None:
         self.parts: list[Entity] = []
+        self.bodies: list[str] = []
         self._budget = budget
         self._most = most
         self._own = {address.lower() for address in own}
@@ -190,6 +192,7 @@ class Reader:
         if len(source) > MAX_TEXT:
             self.cut("text", f"more than {MAX_TEXT} characters in a part")
             source = source[:MAX_TEXT]
+        self.bodies.append(source)
         if html or _LOOKS_HTML.search(source, 0, 4096):
             self._page(source, 0)
         else:
