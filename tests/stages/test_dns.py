@@ -470,7 +470,7 @@ async def test_questions_end_with_the_job_that_asks_them() -> None:
     ("records", "complaint"),
     [
         (["2.0.0.127.bl.example. 60 A 127.0.0.2"], ""),
-        ([], "does not know its test entry"),
+        ([], "does not know the test entry 2"),
         (["2.0.0.127.bl.example. 60 A 127.255.255.254"], r"refuses us \(127\.255\.255\.254\)"),
         ([f"{n}.0.0.127.bl.example. 60 A 127.0.0.2" for n in (1, 2)], "lists everything"),
         (["2.0.0.127.bl.example. 60 A 192.0.2.80"], "does not know"),
@@ -481,6 +481,12 @@ async def test_doctor_tests_a_list(records: list[str], complaint: str) -> None:
         (finding,) = await Dns(server.address, dnsbl=["bl.example"]).check()
         assert finding.good is not bool(complaint)
         assert re.search(complaint or "knows its test entries", finding.text)
+
+
+async def test_a_list_may_have_a_test_entry_of_its_own() -> None:
+    async with name_server("dbltest.example.uri.example. 60 A 127.0.1.2") as server:
+        (finding,) = await Dns(server.address, uribl=[Zone("uri.example", test="dbltest.example")]).check()
+        assert finding.good
 
 
 async def test_doctor_says_that_a_list_has_no_answer() -> None:
