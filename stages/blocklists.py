@@ -62,6 +62,8 @@ class Zone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of a list of domains: whether it is asked about HELO, MAIL FROM and From, too."""
     addresses: bool = False
     """Of a list of domains: whether it is to be asked about addresses that stand in URLs, too."""
+    test: str = ""
+    """An entry that it holds, for `spamtrap doctor`; those that RFC 5782 asks for when not set."""
     ipv6: bool = True
     """Of a list of addresses: whether it knows those of IPv6."""
 
@@ -133,6 +135,7 @@ class Blocklist:
             listed: what every list of this kind holds, as it stands in front of the zone.
             unlisted: what none does.
         """
+        listed = self.zone.test or listed
         try:
             found, wrong = [
                 await self._lookup.query(f"{name}.{self.name}", "A") for name in (listed, unlisted)
@@ -144,7 +147,9 @@ class Blocklist:
         elif refusal := next((str(code) for code in _codes(found) if _refuses(code)), ""):
             trouble = f"refuses us ({refusal}); ask through a resolver of your own, or with a key of theirs"
         elif not _codes(found):
-            trouble = f"does not know its test entry {listed}; is its zone written right?"
+            trouble = (
+                f"does not know the test entry {listed}; is the zone written right? Or set `test` to another"
+            )
         elif _codes(wrong):
             trouble = f"lists everything, {unlisted} too; it was given up, or somebody answers in its place"
         else:

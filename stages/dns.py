@@ -42,8 +42,8 @@ class Dns:
         timeout: for all questions about one message.
         probe: a name whose name servers (NS) every one of them knows.
         asn: who knows whose network an address is in: {zone, zone6, names, mmdb}; see stages/geo.py.
-        dnsbl: lists of addresses, as zones or as maps {zone, codes, bits, ipv6}.
-        uribl: lists of domains, as zones or as maps {zone, codes, bits, ask, senders, addresses}.
+        dnsbl: lists of addresses, as zones or as maps {zone, codes, bits, ipv6, test}.
+        uribl: lists of domains, as zones or as maps {zone, codes, bits, ask, senders, addresses, test}.
         trusted: networks of our own.
         max_asked: relays of one message that each list is asked about, and domains.
     """

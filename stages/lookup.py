@@ -18,7 +18,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 
-from stages.resolver import Resolver, name_of, seen
+from stages.resolver import ANSWERS, Resolver, name_of, seen
 from trap.address import Address
 from trap.backend import Backends, Broken, Dialect
 
@@ -155,7 +155,7 @@ class Lookup:
 
 def read(message: dns.message.Message) -> tuple[Answer, float]:
     """What a resolver's answer says, and for how many seconds that holds."""
-    if message.rcode() == dns.rcode.SERVFAIL:
+    if message.rcode() not in ANSWERS:
         return FAILED, SERVFAIL_TTL
     try:
         chain = message.resolve_chaining()  # type: ignore[attr-defined]  # of QueryMessage, as all answers are

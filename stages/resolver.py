@@ -1,9 +1,9 @@
 """One resolver, asked over UDP, and over TCP when its answer was cut off.
 
 Whoever writes mail chooses names, and with them who answers: how slow, how wrong, how long. So nothing
-that is said about a name speaks against the resolver. When a name has no answer in time, or only
-SERVFAIL (RFC 2308), the resolver is asked for a name that always has one. If that is answered, the name
-is to blame; if not, the resolver is away.
+that is said about a name speaks against the resolver. When a name has no answer in time, or only an
+error such as SERVFAIL, the resolver is asked for a name that always has one. If that is answered, the
+name is to blame; if not, the resolver is away.
 
 Sockets are connected: the kernel then tells at once that nobody listens, and keeps answers from anyone
 else away. Each question has a socket, and with it a port, and an id of its own (RFC 5452).
@@ -33,7 +33,8 @@ MAX_NAME = 253
 MAX_LABEL = 63
 
 _MAX_DATAGRAM = 65535
-_ANSWERS = (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)
+ANSWERS = (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)
+"""What says something of a name; the other codes say something of those who were asked."""
 
 Exchange = asyncio.Task[dns.message.Message]
 """A question under way, or answered."""
@@ -93,8 +94,7 @@ class Resolver:
         """Ask it. What this returns has to be awaited, or cancelled.
 
         Returns:
-            An answer to this question whose code is NOERROR, NXDOMAIN, or SERVFAIL if that is the name's;
-            or, from a resolver that is there, what may become one in time.
+            An answer to this question, or what may become one in time, of a resolver that is there.
 
         Raises:
             OSError: nobody listens there, or it can't be reached.
@@ -104,7 +104,7 @@ class Resolver:
         exchange = asyncio.ensure_future(self._exchange(name, kind))
         try:
             await asyncio.wait([exchange], timeout=self._patience)
-            if not exchange.done() or exchange.result().rcode() == dns.rcode.SERVFAIL:
+            if not exchange.done() or exchange.result().rcode() not in ANSWERS:
                 await self._prove(begun)
         except BaseException:
             exchange.cancel()
@@ -125,8 +125,8 @@ class Resolver:
                 answer = await self._exchange(self._proof, dns.rdatatype.NS)
         except TimeoutError:
             raise Broken(f"no answer within {self._patience:g} s") from None
-        if answer.rcode() == dns.rcode.SERVFAIL:
-            raise Broken(f"answers SERVFAIL even to NS of {self._proof}")
+        if (code := answer.rcode()) not in ANSWERS:
+            raise Broken(f"answers {dns.rcode.to_text(code)} even to NS of {self._proof}")
         return "answers"
 
     async def _prove(self, since: float) -> None:
@@ -146,22 +146,14 @@ class Resolver:
                     answer = await _over_udp(sock, query)
             except TimeoutError:
                 answer = await _over_udp(sock, query)  # it may have got lost
-        if answer.flags & dns.flags.TC:
-            answer = await self._over_tcp(query)
-        code = answer.rcode()
-        if code in _ANSWERS:
+        if answer.rcode() in ANSWERS:
             self._answered = time.monotonic()
-        elif code != dns.rcode.SERVFAIL:
-            raise Broken(f"answers {dns.rcode.to_text(code)}")
+        if answer.flags & dns.flags.TC:
+            try:
+                answer = await dns.asyncquery.tcp(query, self._host, port=self._port, ignore_trailing=True)
+            except (OSError, EOFError, dns.exception.DNSException):  # what there is of it is of no use
+                answer.set_rcode(dns.rcode.SERVFAIL)
         return answer
-
-    async def _over_tcp(self, query: dns.message.Message) -> dns.message.Message:
-        try:
-            return await dns.asyncquery.tcp(query, self._host, port=self._port, ignore_trailing=True)
-        except EOFError:
-            raise Broken("hangs up over TCP") from None
-        except dns.exception.DNSException as error:
-            raise Broken(f"speaks no DNS over TCP: {type(error).__name__}") from None
 
     @contextmanager
     def _socket(self) -> Iterator[socket.socket]:
