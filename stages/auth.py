@@ -35,7 +35,7 @@ from trap.stage import Pass, Unavailable, Verdict
 
 MAX_SIGNATURES = 10
 """Signatures that are checked; one or two are usual."""
-MAX_LOOKUPS = 300
+MAX_LOOKUPS = 400
 """Names looked up for a message: more than two checks of SPF and a chain of 50 seals need."""
 
 

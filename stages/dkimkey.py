@@ -6,6 +6,7 @@ with them: numbers of 16,384 bits would cost seconds for each signature.
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -24,6 +25,8 @@ MIN_BITS, MAX_BITS = 1024, 8192
 """Of RSA keys: smaller ones prove nothing (RFC 8301), larger ones only cost time."""
 MAX_EXPONENT = 64
 """Bits of the exponent of an RSA key; all keys in use have 2 or 17."""
+HOLDS_KEY = re.compile(rb"(?:^|;)\s*p\s*=")
+"""What the record of a key has in it, and hardly any other."""
 HASHES = {"sha1": SHA1(), "sha256": SHA256()}  # noqa: S303  # what is signed with it is told, not believed
 
 

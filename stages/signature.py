@@ -207,7 +207,7 @@ async def key_of(signature: Signature, query: Query) -> dkimkey.Key:
         raise Wrong("permerror", "key missing")
     try:
         # There should be one record; where there are more, most are of something else.
-        key = dkimkey.parse(next((text for text in answer.records if b"p=" in text), answer.records[0]))
+        key = dkimkey.parse(next(filter(dkimkey.HOLDS_KEY.search, answer.records), answer.records[0]))
     except dkimkey.BadKey as error:
         raise Wrong("permerror", f"key: {error}") from error
     _, kind, algorithm = signature.algorithm
