@@ -1,6 +1,7 @@
 """A server of our own that says what a test wants: a scanner gone wrong, or a relay that counts."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -27,12 +28,13 @@ class Fake:
 
 
 @asynccontextmanager
-async def fake(directory: Path | None, talk: Talk) -> AsyncIterator[Fake]:
+async def fake(directory: Path | None, talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[Fake]:
     """Something that behaves as `talk` does, and hangs up then.
 
     Args:
         directory: its UNIX socket is below that; None for TCP, on loopback.
         talk: is called for every connection.
+        tls: what TCP is spoken in.
     """
     made = Fake(f"{directory}/s" if directory else f"127.0.0.1:{free_port()}")
     talking: set[asyncio.Task[None]] = set()
@@ -52,7 +54,7 @@ async def fake(directory: Path | None, talk: Talk) -> AsyncIterator[Fake]:
     if directory:
         server = await asyncio.start_unix_server(serve, made.address)
     else:
-        server = await asyncio.start_server(serve, *made.address.split(":"))
+        server = await asyncio.start_server(serve, *made.address.split(":"), ssl=tls)
     async with server:
         yield made
         for task in list(talking):
@@ -88,4 +90,5 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     while data := await reader.read(1 << 16):
         writer.write(data)
         await writer.drain()
-    writer.write_eof()
+    if writer.can_write_eof():
+        writer.write_eof()

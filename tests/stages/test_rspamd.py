@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import ssl
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from daemons import MARKER, RSPAMD_PASSWORD
+from daemons import MARKER, RSPAMD_PASSWORD, certify
 from daemons import Rspamd as Daemon
 from daemons import redis as running_redis
 from daemons import rspamd as running_rspamd
@@ -279,6 +280,18 @@ async def test_one_that_stops_reading_holds_nothing(opened: Opened, tmp_path: Pa
                 await stage.process(Job.from_message(b"x" * 3_000_000))
         await asyncio.sleep(0.01)
         assert len(os.listdir("/proc/self/fd")) <= before + 1  # the fake's own end
+
+
+async def test_it_may_stand_behind_tls(
+    rspamd: Daemon, opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certify(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", f"{tmp_path}/cert.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    async with fake(None, relay("127.0.0.1", rspamd.port), context) as server:
+        stage = opened(Rspamd, rspamd=f"tls://{server.address}")
+        assert (await stage.process(SPAM)).notes["score"] == 8.75
 
 
 async def test_an_interim_answer_is_waited_over(opened: Opened, tmp_path: Path) -> None:

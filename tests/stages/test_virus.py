@@ -142,6 +142,23 @@ async def test_connections_are_kept(clamd: Daemon, opened: Opened) -> None:
     assert counter.accepted == 1
 
 
+async def test_a_connection_is_kept_over_the_socket_as_well(
+    clamd: Daemon, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    virus = opened(Virus, clamd=clamd.socket)
+    await virus.process(CLEAN)
+    monkeypatch.setattr("trap.address._connect_unix", None)  # there will be no other connection
+    for _ in range(5):
+        assert isinstance(await virus.process(INFECTED), Drop)
+
+
+async def test_connections_that_are_kept_leave_room_for_others(address: str, opened: Opened) -> None:
+    for _ in range(3):
+        virus = opened(Virus, clamd=address)
+        verdicts = await asyncio.gather(*(virus.process(INFECTED) for _ in range(40)))
+        assert all(isinstance(verdict, Drop) for verdict in verdicts)
+
+
 async def test_a_session_ends_after_so_many_scans(address: str) -> None:
     session = await Session.open(Address.parse(address))
     try:
