@@ -59,15 +59,13 @@ FRONT = {"cli", "__main__"}
 """What is named nowhere here is a part of a program: the sink, a worker, the reaper and their like."""
 
 PROGRAMS = {"sink", "worker", "reaper", "supervisor", "replay", "web", "browse"}
-FOR_STAGES = {"stage", "job", "envelope", "config", "archive", "traces", "command"} | {
-    "ledger",
-    "maillog",
-    "fsio",
-}
+FOR_STAGES = {"stage", "job", "envelope", "config", "archive", "traces"} | {"ledger", "maillog", "fsio"}
 """What a stage may use of trap/. The last three are for the report, which reads the mail log, and for
 whoever replaces a file of its own; none of them leads to a queue."""
-FOR_STAGES |= {"magic", "spawn", "confinement"} | {"address", "backend"}
-"""What files are, and children that open those for them."""
+FOR_STAGES |= {"magic", "spawn", "confinement"} | {"address", "backend", "command"}
+"""What files are, and children that open those for them; programs that are asked."""
+FOR_STAGES |= {"configfile", "configcheck"}
+"""How mistakes in a file of a stage's own are told: by line, and with what may have been meant."""
 
 RENAMING = {"rename", "renames", "link", "unlink", "rmdir", "symlink", "symlink_to", "hardlink_to", "rmtree"}
 MAY_RENAME = {"trap.fsio", "trap.maillog"}
