@@ -1,4 +1,4 @@
-"""Opens what holds files: zip, tar, gzip, bzip2, xz, zstd, ISO 9660 images, TNEF (winmail.dat).
+"""Opens what holds files: zip, 7z, tar, gzip, bzip2, xz, zstd, ISO 9660 images, TNEF (winmail.dat).
 
 RAR is listed, and what is stored in it uncompressed is taken out. Nothing is ever written to a disk or
 run. Readers of our own are used where the library's can be made to run without end by what is hostile:
@@ -14,6 +14,7 @@ from typing import Protocol
 import zstandard
 
 from stages.budget import Exhausted
+from stages.containers_7z import seven_zip
 from stages.containers_iso import iso
 from stages.containers_rar import rar
 from stages.containers_zip import zipped
@@ -143,6 +144,7 @@ CONTAINERS: dict[str, tuple[str, Members]] = {
     "application/zstd": ("zstd", zst),
     "application/x-iso9660-image": ("iso", iso),
     "application/vnd.rar": ("rar", rar),
+    "application/x-7z-compressed": ("7z", seven_zip),
     "application/vnd.ms-tnef": ("tnef", tnef),
 }
 """By the type that first bytes show: what it is called, and who opens it."""

@@ -1,12 +1,17 @@
 """Archives made byte by byte: what the standard library can't write, and what nobody should."""
 
+import hashlib
 import io
+import lzma
 import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable
 
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
 from hypothesis import strategies as st
 
 SECTOR = 2048
@@ -152,6 +157,49 @@ def tnef(*files: tuple[str, bytes]) -> bytes:
         found += attribute(0x00069002, bytes(14)) + attribute(0x00018010, name.encode() + b"\0")
         found += attribute(0x0006800F, data)
     return found
+
+
+def seven_zip(*files: tuple[str, bytes], password: str = "", pack_header: bool = False) -> bytes:
+    """A 7z archive with LZMA2, of one folder; encrypted with a password, in few rounds."""
+    packed, folder = _folder_7z(b"".join(data for _, data in files if data), password)
+    there = [data for _, data in files if data]
+    sizes = b"".join(_number_7z(len(data)) for data in there[:-1])
+    crcs = b"\x0a\1" + b"".join(struct.pack("<L", zlib.crc32(data)) for data in there)
+    streams = b"\x08\x0d" + _number_7z(len(there)) + b"\x09" + sizes + crcs + b"\0"
+    names = b"\0" + "".join(f"{name}\0" for name, _ in files).encode("utf-16-le")
+    empty = sum(0x80 >> at for at, (_, data) in enumerate(files) if not data)
+    listed = b"\x05" + _number_7z(len(files)) + b"\x11" + _number_7z(len(names)) + names
+    listed += b"\x0e\1" + bytes([empty]) + b"\x0f\1\xff\0"
+    header = b"\1\4" + _streams_7z(0, packed, folder) + streams + b"\0" + listed + b"\0"
+    if pack_header:
+        inner, folder = _folder_7z(header, password)
+        header = b"\x17" + _streams_7z(len(packed), inner, folder) + b"\0"
+        packed += inner
+    start = struct.pack("<QQL", len(packed), len(header), zlib.crc32(header))
+    return b"7z\xbc\xaf\x27\x1c\0\4" + struct.pack("<L", zlib.crc32(start)) + start + packed + header
+
+
+def _folder_7z(data: bytes, password: str) -> tuple[bytes, bytes]:
+    """Packed bytes, and the description of how it was done."""
+    made = lzma.compress(data, lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 20}])
+    if not password:
+        return made, b"\x0b\1\0\1\x21\x21\1\x10\x0c" + _number_7z(len(data)) + b"\0"
+    rounds, salt = 9, b"salt"
+    digest = hashlib.sha256()
+    for count in range(1 << rounds):
+        digest.update(salt + password.encode("utf-16-le") + struct.pack("<Q", count))
+    cipher = Cipher(AES(digest.digest()), CBC(bytes(16))).encryptor()
+    secret = cipher.update(made + bytes(-len(made) % 16))
+    coders = b"\2\x24\x06\xf1\x07\1\6" + bytes([0x80 | rounds, 0x30]) + salt + b"\x21\x21\1\x10\1\0"
+    return secret, b"\x0b\1\0" + coders + b"\x0c" + _number_7z(len(made)) + _number_7z(len(data)) + b"\0"
+
+
+def _streams_7z(at: int, packed: bytes, folder: bytes) -> bytes:
+    return b"\6" + _number_7z(at) + b"\1\x09" + _number_7z(len(packed)) + b"\0\7" + folder
+
+
+def _number_7z(number: int) -> bytes:
+    return bytes([number]) if number < 0x80 else b"\xf0" + struct.pack("<L", number)
 
 
 SCARS = st.lists(st.tuples(st.integers(0, 5000), st.binary(min_size=1, max_size=8)), max_size=6)

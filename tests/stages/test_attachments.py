@@ -1,5 +1,6 @@
 """attachments: what came with a message, archives in archives, and what they may cost."""
 
+import email
 import gzip
 import hashlib
 import json
@@ -221,8 +222,6 @@ def test_nothing_is_ever_raised(scars, name: str, data: bytes) -> None:
 
 def test_attachments_of_real_mail(corpus: Path) -> None:
     """None raises, and none costs much."""
-    import email  # noqa: PLC0415
-
     for path in every(corpus.rglob("*.eml"), 20):
         message = email.message_from_bytes(path.read_bytes())
         parts = []

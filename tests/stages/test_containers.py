@@ -57,8 +57,22 @@ def aes(password: str) -> bytes:
         made.rar4(*FILES),
         made.rar5(*FILES),
         made.tnef(*FILES),
+        made.seven_zip(*FILES),
+        made.seven_zip(*FILES, pack_header=True),
     ],
-    ids=["zip", "stored", "bzip2-in-zip", "lzma-in-zip", "tar", "ustar", "rar4", "rar5", "tnef"],
+    ids=[
+        "zip",
+        "stored",
+        "bzip2-in-zip",
+        "lzma-in-zip",
+        "tar",
+        "ustar",
+        "rar4",
+        "rar5",
+        "tnef",
+        "7z",
+        "7z packed",
+    ],
 )
 def test_what_was_put_in_comes_out(data: bytes) -> None:
     assert contents(data) == list(FILES)
@@ -98,16 +112,21 @@ def test_long_names_in_a_tar_are_whole(form: int) -> None:
     assert contents(made.tarred((name, b"1"), ("next", b"2"), form=form)) == [(name, b"1"), ("next", b"2")]
 
 
-@pytest.mark.parametrize("data", [aes("Qw1!"), made.zipcrypto("Qw1!", *FILES)], ids=["AES", "ZipCrypto"])
+@pytest.mark.parametrize(
+    "data",
+    [aes("Qw1!"), made.zipcrypto("Qw1!", *FILES), made.seven_zip(*FILES[:2], password="Qw1!")],
+    ids=["AES", "ZipCrypto", "7z"],
+)
 def test_a_password_is_found_by_trying(data: bytes) -> None:
     how = opening(*(f"wrong{number}" for number in range(15)), "Qw1!", "infected")
-    assert contents(data, how) == list(FILES)
+    found = contents(data, how)
+    assert found == list(FILES)[: len(found)]
     assert how.encrypted
     assert how.password == "Qw1!"
 
     how = opening("infected")
     assert [(member.name, member.data, member.locked) for member in opened(data, how)] == [
-        (name, None, True) for name, _ in FILES
+        (name, None, True) for name, _ in found
     ]
     assert how.encrypted
     assert not how.password
@@ -136,6 +155,15 @@ def test_rar_tells_that_there_is_a_password(make) -> None:
     assert how.encrypted
 
 
+def test_7z_may_lock_its_list() -> None:
+    data = made.seven_zip(*FILES, password="Qw1!", pack_header=True)
+    assert contents(data, opening("wrong", "Qw1!")) == list(FILES)
+    how = opening("wrong")
+    with pytest.raises(Damaged, match="no password opens it"):
+        opened(data, how)
+    assert how.encrypted
+
+
 @pytest.mark.parametrize(
     "header",
     [
@@ -155,6 +183,7 @@ BOMBS = {
     "zip": lambda: made.zipped(("zeros", bytes(BOMB))),
     "bzip2 in zip": lambda: made.zipped(("zeros", bytes(BOMB)), method=zipfile.ZIP_BZIP2),
     "overlapping members": lambda: made.overlapping(9000, 8 * MB),
+    "7z": lambda: made.seven_zip(("zeros", bytes(BOMB))),
     "gzip": lambda: gzip.compress(bytes(BOMB), 1),
     "bzip2": lambda: bz2.compress(bytes(BOMB)),
     "xz": lambda: lzma.compress(bytes(BOMB), preset=0),
@@ -219,6 +248,11 @@ GOOD = {
     "application/x-iso9660-image": [made.iso(FLAT), made.iso(FLAT, joliet=True)],
     "application/vnd.rar": [made.rar4(*FILES), made.rar5(*FILES)],
     "application/vnd.ms-tnef": [made.tnef(*FILES)],
+    "application/x-7z-compressed": [
+        made.seven_zip(*FILES),
+        made.seven_zip(*FILES, pack_header=True),
+        made.seven_zip(*FILES, password="a", pack_header=True),
+    ],
 }
 
 
