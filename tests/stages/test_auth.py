@@ -9,6 +9,7 @@ from typing import Any
 import dns.rcode
 import pytest
 import uvloop
+import zoo
 from bombs import BOMBS
 from daemons import Daemon, unbound
 from dnskit import Mood, except_for, late, name_server, saying, silently
@@ -328,6 +329,12 @@ async def test_bombs(nowhere: tuple[Auth, Names], name: str) -> None:
     shells = b"".join(signature(canonicalize=form) for form in forms) * 5
     with at_most(2.0, name):
         await notes_of(stage, shells + bomb)
+
+
+async def test_the_zoo_is_mail_like_any_other(nowhere: tuple[Auth, Names]) -> None:
+    for specimen in zoo.ZOO:
+        notes = await notes_of(nowhere[0], signature() + zoo.letter(specimen, 1))
+        assert notes["dkim"][0]["why"] == "body hash"
 
 
 def test_the_corpus_raises_nothing(corpus: Path, nowhere: tuple[Auth, Names]) -> None:

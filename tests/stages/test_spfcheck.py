@@ -286,6 +286,49 @@ async def test_no_explanation_is_asked_for_unless_it_fails() -> None:
     assert not any(name.startswith("why") for name, _ in world.asked)
 
 
+async def test_the_explanation_is_that_of_the_record_which_refuses() -> None:
+    """Not that of an included one, but that of one it redirects to (RFC 7208, section 6.2)."""
+    more = {
+        "included.example": ["TXT v=spf1 -all exp=theirs.example"],
+        "theirs.example": ["TXT theirs, of %{d}"],
+        "ours.example": ["TXT ours"],
+    }
+    for record, said in {
+        "v=spf1 include:included.example -all exp=ours.example": "ours",
+        "v=spf1 include:included.example -all": None,
+        "v=spf1 redirect=included.example exp=ours.example": "theirs, of included.example",
+    }.items():
+        world = Names(WORLD | more | {"a.example": [f"TXT {record}"]})
+        notes = await spfcheck.check(Client(ip_address(V4), "joe@a.example", ""), world.query, AT)
+        assert (notes["result"], notes.get("explanation")) == ("fail", said)
+
+
+async def test_names_of_an_address_that_can_not_be_had_are_no_match() -> None:
+    """RFC 7208, section 5.5: an error there is none of the check."""
+    reverse = "25.2.0.192.in-addr.arpa"
+    record = {"a.example": ["TXT v=spf1 ptr -exists:%{p}.nobody.example ~all"]}
+    for names_ in (["FAIL"], ["PTR slow.example"], []):
+        world = Names(WORLD | record | {reverse: names_})
+        notes = await spfcheck.check(Client(ip_address(V4), "joe@a.example", ""), world.query, AT)
+        assert notes["result"] == "softfail"
+        assert world.asked["unknown.nobody.example", "A"] == 1
+
+
+async def test_only_ten_names_of_an_address_are_looked_at() -> None:
+    reverse = {"25.2.0.192.in-addr.arpa": [f"PTR n{n}.a.example" for n in range(20)]}
+    forward = {f"n{n}.a.example": [f"A {V4 if n == 10 else OTHER}"] for n in range(20)}
+    world = Names(reverse | forward | {"a.example": ["TXT v=spf1 ptr ~all"]})
+    notes = await spfcheck.check(Client(ip_address(V4), "joe@a.example", ""), world.query, AT)
+    assert notes["result"] == "softfail"
+    assert ("n9.a.example", "A") in world.asked and ("n10.a.example", "A") not in world.asked
+
+
+async def test_exists_asks_for_ipv4_whatever_the_client_has() -> None:
+    world = Names(WORLD | {"a.example": ["TXT v=spf1 exists:b.example -all"]})
+    notes = await spfcheck.check(Client(ip_address(V6), "joe@a.example", ""), world.query, AT)
+    assert notes["result"] == "pass" and ("b.example", "AAAA") not in world.asked
+
+
 async def test_words_of_a_domain_are_bounded_and_printable() -> None:
     world = Names({"a.example": ["TXT v=spf1 \x1b[31m" + "x" * 9000]})
     notes = await spfcheck.check(Client(ip_address(V4), "joe@a.example", ""), world.query, AT)
