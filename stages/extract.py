@@ -3,12 +3,13 @@
 Mail that a known donor forwards is unwrapped: from here on the original is what is judged and archived,
 with the donor's session in the note `donor` (stages.unwrap says how). Then the message is read, and
 
-* urls, domains, addresses, phones, wallets: where to click, write, call and pay (stages.indicators);
+* urls, links (what is to say of each of the urls), domains, addresses, phones, wallets: where to click,
+  write, call and pay (stages.indicators);
 * attachments, archives, qr: files by their hashes, what is in them, with passwords that the message
   names, and what codes in images say (stages.attachments);
 * truncated: what there may be more of, and why
 
-are noted; what a message has none of is left out. Every message passes: reading it is bounded in time
+are noted; what a message has none of is left out, but for urls and domains. Every message passes: reading it is bounded in time
 and size, and whatever goes wrong there is a note. Nothing is fetched, run or shown.
 """
 
@@ -28,6 +29,8 @@ from trap.config import Duration, Size
 from trap.job import Job
 from trap.stage import Pass, Sample, Verdict
 
+_ALWAYS = ("urls", "domains")
+"""Noted also when there are none, so that other stages need not look."""
 MAX_ITEMS = 2000
 """Parts, members of archives and redirections of one message that are looked at."""
 
@@ -107,7 +110,7 @@ class Extract:
         _bounded(half, reader, "phones, wallets", reader.count)
         found = asdict(reader.found())
         found |= {"attachments": came.attachments, "archives": came.archives, "qr": came.qr}
-        return {key: value for key, value in found.items() if value}
+        return {key: value for key, value in found.items() if value or key in _ALWAYS}
 
 
 def _bounded(seconds: float, reader: Reader, kind: str, read: Callable[[], None]) -> None:

@@ -49,8 +49,9 @@ _ATOB = re.compile(r"atob\(\s{0,8}[\"'`]([A-Za-z0-9+/=\s]{12,100000})[\"'`]")
 class Indicators:
     """What was found, fit for the notes."""
 
-    urls: list[dict[str, Any]]
-    """url, host, from (where it was); `as` when it was disguised, `to` when it leads on."""
+    urls: list[str]
+    links: list[dict[str, str]]
+    """Of each of the URLs: host, from (where it was); `as` when it was disguised, `to` when it leads on."""
     domains: list[str]
     """What somebody registered of the hosts, and of names in the text."""
     addresses: list[str]
@@ -81,7 +82,7 @@ class Reader:
         self._most = most
         self._own = {address.lower() for address in own}
         self._region = region
-        self._urls: dict[str, dict[str, Any]] = {}
+        self._urls: dict[str, dict[str, str]] = {}
         self._domains: dict[str, None] = {}
         self._addresses: dict[str, str] = {}
         self._texts: list[str] = []
@@ -152,7 +153,8 @@ class Reader:
     def found(self) -> Indicators:
         """What was found until now."""
         return Indicators(
-            urls=list(self._urls.values()),
+            urls=list(self._urls),
+            links=list(self._urls.values()),
             domains=self._kept("domains", list(self._domains)),
             addresses=self._kept("addresses", list(self._addresses.values())),
             phones=self._kept("phones", self._phones),
@@ -294,7 +296,7 @@ class Reader:
             self.cut("urls", f"more than {self._most}")
             return ""
         self._budget.spend(len(said), 0)
-        noted: dict[str, Any] = {"url": url, "host": link.host, "from": where}
+        noted = {"host": link.host, "from": where}
         if _disguised(said, link.host):
             noted["as"] = printable(said[:_SHOWN])
         self._urls[url] = noted

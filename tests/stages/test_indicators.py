@@ -32,7 +32,7 @@ def mail(body: str, kind: str = "text/plain", charset: str = "utf-8", encoding: 
 
 
 def urls(message: bytes) -> list[str]:
-    return [url["url"] for url in found_in(message).urls]
+    return found_in(message).urls
 
 
 LONG = "http://a.example/" + "path/" * 30
@@ -87,28 +87,26 @@ def test_what_is_noted_of_a_link():
         "<a href='http://www.bank.example@a.example/x'>bank</a> <img src='//b.example/i'> http://a.example/x"
         "<a href='https://www.google.com/url?q=http%3A%2F%2Fc.example%2F%3Fu%3Dhttp%253A%252F%252Fd.example'>"
     )
-    assert found_in(mail(source, "text/html")).urls == [
-        {
-            "url": "http://a.example/x",
+    found = found_in(mail(source, "text/html"))
+    assert dict(zip(found.urls, found.links, strict=True)) == {
+        "http://a.example/x": {
             "host": "a.example",
             "from": "link",
             "as": "http://www.bank.example@a.example/x",
         },
-        {"url": "http://b.example/i", "host": "b.example", "from": "image"},
-        {
-            "url": "https://www.google.com/url?q=http%3A%2F%2Fc.example%2F%3Fu%3Dhttp%253A%252F%252Fd.example",
+        "http://b.example/i": {"host": "b.example", "from": "image"},
+        "https://www.google.com/url?q=http%3A%2F%2Fc.example%2F%3Fu%3Dhttp%253A%252F%252Fd.example": {
             "host": "www.google.com",
             "from": "link",
             "to": "http://c.example/?u=http%3A%2F%2Fd.example",
         },
-        {
-            "url": "http://c.example/?u=http%3A%2F%2Fd.example",
+        "http://c.example/?u=http%3A%2F%2Fd.example": {
             "host": "c.example",
             "from": "redirect",
             "to": "http://d.example/",
         },
-        {"url": "http://d.example/", "host": "d.example", "from": "redirect"},
-    ]
+        "http://d.example/": {"host": "d.example", "from": "redirect"},
+    }
 
 
 def test_domains_are_what_somebody_registered():
@@ -166,7 +164,7 @@ def test_what_was_found_before_the_budget_ended_stands():
     small = b"Content-Type: text/plain\r\n\r\nhttp://a.example/"
     with pytest.raises(Exhausted, match="more than 1000 bytes"):
         reader.read(mixed(small, small.replace(b"a.example", b"b.example") + b"x" * 2000))
-    assert [url["host"] for url in reader.found().urls] == ["a.example"]
+    assert reader.found().urls == ["http://a.example/"]
 
 
 def test_all_of_it_is_fit_for_output():
@@ -174,7 +172,7 @@ def test_all_of_it_is_fit_for_output():
         mail("http://a.example/\u202e\x1b[31m\x00x <a href='http://a.example/\x7f\ud7ff'>", "text/html")
     )
     assert found.urls
-    assert all(url["url"].isprintable() for url in found.urls)
+    assert all(url.isprintable() for url in found.urls)
 
 
 PIECES = st.sampled_from(
