@@ -1,87 +1,40 @@
 """The Postfix face beside a real Postfix, on loopback and with a directory of its own."""
 
 import asyncio
-import os
 import re
-import shutil
 import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.postfixkit import running
 from tests.sinkkit import MemorySpool, run, settings, sink
-from tests.support import eventually, free_port, need
 from trap.config import Config, Size, Smtp
 from trap.face import Face
 from trap.job import new_id
 
-MAIN = """
-compatibility_level = 3.6
-queue_directory = {0}/queue
-data_directory = {0}/data
-maillog_file = {0}/log
-maillog_file_prefixes = {0}
+ERRORS = 30
+MAIN = f"""
 myhostname = mx.trap.example
 mydestination = trap.example
 mynetworks = 192.0.2.1
-local_recipient_maps = inline:{{ alice=x bob=x }}
-alias_maps =
-inet_interfaces = loopback-only
-inet_protocols = ipv4
+local_recipient_maps = inline:{{{{ alice=x bob=x }}}}
 smtpd_banner = $myhostname ESMTP $mail_name
-smtpd_error_sleep_time = 0
-smtpd_hard_error_limit = {errors}
+smtpd_hard_error_limit = {ERRORS}
 smtpd_recipient_limit = 1
-smtpd_timeout = {timeout}
+smtpd_timeout = 3s
 message_size_limit = 1000
 default_transport = discard
 local_transport = discard
 """
-MASTER = """
-127.0.0.1:{port} inet n - n - - smtpd
-postlog unix-dgram n - n - 1 postlogd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-anvil unix - - n - 1 anvil
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-discard unix - - n - - discard
-"""
-ERRORS = 30
 FACE = Face(Config(smtp=Smtp(hostname="mx.trap.example", face="postfix", max_size=Size(1000))))
 
 
 @pytest.fixture(scope="module")
 def postfix() -> Iterator[int]:
     """The port of a Postfix of our own."""
-    program = need("postfix")
-    if os.geteuid():
-        pytest.skip("only root can start Postfix")
-    # Not below tmp_path, which is closed to the user that Postfix becomes.
-    directory = Path(tempfile.mkdtemp(prefix="spamtrap-postfix-"))
-    port = free_port()
-    try:
-        directory.chmod(0o755)
-        for name in ("etc", "queue", "data"):
-            (directory / name).mkdir()
-        shutil.chown(directory / "data", "postfix")
-        (directory / "etc/main.cf").write_text(MAIN.format(directory, errors=ERRORS, timeout="3s"))
-        (directory / "etc/master.cf").write_text(MASTER.format(port=port))
-        command = [program, "-c", str(directory / "etc")]
-        subprocess.run([*command, "start"], check=True, capture_output=True, timeout=60)
-        try:
-            eventually(lambda: Talk(port).close() is None, what="Postfix listens")
-            yield port
-        finally:
-            subprocess.run([*command, "stop"], check=True, capture_output=True, timeout=60)
-    finally:
-        shutil.rmtree(directory)
+    with running(MAIN, "") as own:
+        yield own.port
 
 
 class Talk:

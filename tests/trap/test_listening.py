@@ -1,5 +1,6 @@
-"""listening: becoming another user, and the directories that user needs."""
+"""listening: becoming another user, the directories that user needs, and who may connect to a UNIX socket."""
 
+import grp
 import os
 import pwd
 import subprocess
@@ -8,9 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from trap.listening import provide
+from trap.config import Listener
+from trap.listening import StartError, open_sockets, provide
 
 NOBODY = pwd.getpwnam("nobody")
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
@@ -40,3 +43,27 @@ def test_who_became_another_user_still_ends_with_its_parent() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "15\n"
+
+
+@pytest.mark.parametrize(
+    ("listener", "mode", "group"),
+    [
+        (Listener(), 0o660, NOBODY.pw_gid),
+        (Listener(mode="0666"), 0o666, NOBODY.pw_gid),
+        (Listener(mode="620", group="tty"), 0o620, grp.getgrnam("tty").gr_gid),
+    ],
+)
+def test_a_unix_socket_has_mode_and_group_as_configured(
+    open_base: Path, listener: Listener, mode: int, group: int
+) -> None:
+    path = str(open_base / "lmtp")
+    ((sock, _),) = open_sockets([msgspec.structs.replace(listener, unix=path)], NOBODY)
+    with sock:
+        found = os.stat(path)
+        assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (mode, NOBODY.pw_uid, group)
+
+
+def test_a_group_that_is_not_there_is_told(open_base: Path) -> None:
+    with pytest.raises(StartError, match="listen: there is no group 'nobodys'"):
+        open_sockets([Listener(unix=str(open_base / "lmtp"), group="nobodys")])
+    assert list(open_base.iterdir()) == []
