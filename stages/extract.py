@@ -9,8 +9,8 @@ with the donor's session in the note `donor` (stages.unwrap says how). Then the 
   names, and what codes in images say (stages.attachments);
 * truncated: what there may be more of, and why
 
-are noted; what a message has none of is left out, but for urls and domains. Every message passes: reading it is bounded in time
-and size, and whatever goes wrong there is a note. Nothing is fetched, run or shown.
+are noted; what a message has none of is left out, but for urls and domains. Every message passes: reading
+it is bounded in time and size, and whatever goes wrong there is a note. Nothing is fetched, run or shown.
 """
 
 from collections.abc import Callable

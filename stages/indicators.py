@@ -29,6 +29,8 @@ MAX_TEXT = 1 << 20
 """Characters of one part that are read."""
 MAX_DEPTH = 5
 """Redirectors in redirectors, pages in data: URLs in pages."""
+MAX_NOTED = 64 << 10
+"""Characters of all URLs together: notes are written anew behind every stage."""
 MAX_FIELD = 4000
 """Characters of a header field that are read."""
 _SHOWN = 300
@@ -83,6 +85,7 @@ class Reader:
         self._own = {address.lower() for address in own}
         self._region = region
         self._urls: dict[str, dict[str, str]] = {}
+        self._room = MAX_NOTED
         self._domains: dict[str, None] = {}
         self._addresses: dict[str, str] = {}
         self._texts: list[str] = []
@@ -294,6 +297,10 @@ class Reader:
         self._domain(registrable(link.host))
         if len(self._urls) >= self._most:
             self.cut("urls", f"more than {self._most}")
+            return ""
+        self._room -= len(url)
+        if self._room < 0:
+            self.cut("urls", f"more than {MAX_NOTED} characters")
             return ""
         self._budget.spend(len(said), 0)
         noted = {"host": link.host, "from": where}

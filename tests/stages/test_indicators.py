@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.budget import Budget, Exhausted
-from stages.indicators import MAX_DEPTH, Indicators, Reader
+from stages.indicators import MAX_DEPTH, MAX_NOTED, Indicators, Reader
 
 HEAD = b"From: Joe <joe@spam.example>\r\nTo: you@trap.example\r\nSubject: hello\r\n"
 
@@ -141,6 +141,12 @@ def test_lists_have_an_end_and_say_so():
     found = found_in(mail(text), most=5)
     assert [len(found.urls), len(found.domains), len(found.addresses), len(found.phones)] == [5, 5, 5, 5]
     assert found.truncated == [f"{kind}: more than 5" for kind in ("urls", "domains", "addresses", "phones")]
+
+
+def test_long_urls_have_an_end_too():
+    found = found_in(mail(" ".join(f"http://a{n}.example/{'x' * 1900}" for n in range(50))))
+    assert 30 < len(found.urls) < 40
+    assert found.truncated == [f"urls: more than {MAX_NOTED} characters"]
 
 
 def test_redirectors_without_end():
