@@ -10,7 +10,7 @@ import re2
 
 from trap.envelope import printable
 
-MAX_MEMORY = 1 << 20
+MAX_MEMORY = 8 << 20
 """Bytes that one expression may take; "((a{100}){100}){100}" is refused."""
 
 

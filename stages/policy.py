@@ -22,6 +22,7 @@ import msgspec
 from stages.policy_fields import Message
 from stages.policy_hits import Counter, Hits
 from stages.policy_rules import Rule, Where, from_file, ours, read
+from trap.configcheck import nearest
 from trap.job import Job
 from trap.stage import Drop, Pass, Verdict
 
@@ -47,6 +48,7 @@ class Policy:
         rules: a list of rules, or the path of a file with one.
         builtin: names of sets of ours; as a map, each with the queue that such mail goes to instead of
             being marked.
+        targets: queues that mail may be passed to; any when not given.
 
     Raises:
         ValueError: a rule is none; as text, where and why.
@@ -58,9 +60,15 @@ class Policy:
         state_dir: Path,
         rules: list[dict[str, Any]] | str | None = None,
         builtin: list[str] | dict[str, str | None] | None = None,
+        targets: list[str] | None = None,
     ) -> None:
         own = from_file(Path(rules)) if isinstance(rules, str) else read(rules or [], _mistake)
         self._rules: list[Rule] = [*own, *ours(builtin or [])]
+        for rule in self._rules:
+            if rule.to and targets is not None and rule.to not in targets:
+                raise ValueError(
+                    f"rule {rule.name!r}: no queue {rule.to!r} from here{nearest(rule.to, targets)}"
+                )
         self._counter = Counter(state_dir)
 
     def process(self, job: Job) -> Verdict:

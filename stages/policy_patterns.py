@@ -28,6 +28,8 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "==": operator.eq,
 }
+TOGETHER = 50
+"""Texts in one expression."""
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -40,8 +42,11 @@ class Pattern:
     exists: set[bool] = field(default_factory=set)
     numbers: list[Callable[[float], bool]] = field(default_factory=list)
     networks: list[Network] = field(default_factory=list)
+    exact: set[str] = field(default_factory=set)
+    """Whole values, in lower case."""
     texts: list[str] = field(default_factory=list)
-    _found: Any = None
+    """Regular expressions."""
+    _found: list[Any] = field(default_factory=list)
 
     def fits(self, values: Sequence[str]) -> bool:
         """Whether any of the values fits; with {not: …}, whether none does."""
@@ -53,16 +58,17 @@ class Pattern:
         return any(self._fits(value) for value in values)
 
     def _fits(self, value: str) -> bool:
-        if self._found and self._found.search(value):
+        if value.lower() in self.exact or any(found.search(value) for found in self._found):
             return True
         if self.numbers and (number := _number(value)) is not None:
             return any(test(number) for test in self.numbers)
         return bool(self.networks) and _is_in(value, self.networks)
 
     def finish(self) -> "Pattern":
-        """Make one expression of all texts."""
-        if self.texts:
-            self._found = expression("|".join(f"(?:{text})" for text in self.texts))
+        """Make few expressions of all texts: looking for many at once takes hardly longer than for one."""
+        for at in range(0, len(self.texts), TOGETHER):
+            together = self.texts[at : at + TOGETHER]
+            self._found.append(expression("|".join(f"(?:{text})" for text in together)))
         return self
 
 
@@ -104,8 +110,10 @@ def _add(made: Pattern, said: Any, address: bool) -> None:
     elif len(said) > 2 and said.startswith("/") and said.endswith("/"):
         expression(said[1:-1])  # by itself, so that what is wrong is told of it alone
         made.texts.append(said[1:-1])
-    else:
+    elif "*" in said or "?" in said:
         made.texts.append(_wild(said))
+    else:
+        made.exact.add(said.lower())
 
 
 def _comparison(sign: str, limit: float) -> Callable[[float], bool]:

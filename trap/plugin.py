@@ -121,8 +121,8 @@ def build(config: Config, name: str) -> Any:
     """Build the stage called `name`, ready to be asked.
 
     Keywords that the configuration does not set and that are called `state_dir`, `archive_dir`,
-    `maillog_dir` or `trap_domains` get the stage's own directory for state, the archive's, the mail
-    log's, or the domains that the trap accepts mail for.
+    `maillog_dir`, `trap_domains` or `targets` get the stage's own directory for state, the archive's, the
+    mail log's, the domains that the trap accepts mail for, or the queues that it may pass jobs to.
 
     Raises:
         ConfigError: it can't be found or built with its settings.
@@ -155,6 +155,15 @@ def apart(config: Config, name: str) -> Iterator[Any]:
     with tempfile.TemporaryDirectory(prefix="spamtrap-apart-") as directory:
         below = paths_below(Path(directory), config.paths.plugins)
         yield build(msgspec.structs.replace(config, paths=below), name)
+
+
+def targets(config: Config, name: str) -> set[str]:
+    """Queues that a stage may pass a job to: a way that turns back would never end."""
+    trunk = config.trunk
+    before = trunk[: trunk.index(name) + 1] if name in trunk else [name]
+    if name in config.branches:
+        before += trunk
+    return set(config.queues) - set(before)
 
 
 def check_stages(config: Config, source: Source) -> None:
@@ -209,5 +218,6 @@ def _given(config: Config, name: str) -> dict[str, Any]:
         "state_dir": config.paths.state / name,
         "archive_dir": config.paths.archive,
         "maillog_dir": config.paths.maillog,
+        "targets": sorted(targets(config, name)),
         "trap_domains": sorted({domain.lstrip(".").lower() for domain in [*accept.domains, *hosts]}),
     }

@@ -30,7 +30,7 @@ from trap.config import Config
 from trap.configfile import ConfigError
 from trap.envelope import printable
 from trap.job import CorruptJob, Job
-from trap.plugin import build
+from trap.plugin import build, targets
 from trap.queue import Queue, Spool
 from trap.stage import Drop, Pass, Unavailable, Verdict
 from trap.wake import Wake
@@ -108,11 +108,7 @@ class Worker:
         self.queue: Queue = spool[name]
         self.settings = config.stage(name)
         self.next = config.after(name)
-        trunk = config.trunk
-        before = trunk[: trunk.index(name) + 1] if name in trunk else [name]
-        if name in config.branches:
-            before += trunk
-        self._targets = set(config.queues) - set(before)  # a way that turns back would never end
+        self._targets = targets(config, name)
         self.stage = build(config, name) if stage is None else stage
         self.event: str = getattr(self.stage, "log_as", "passed")
         choice = self.settings.when_unavailable or getattr(self.stage, "when_unavailable", "wait")

@@ -194,6 +194,17 @@ def test_a_pattern_can_not_hang():
     assert not hits({"subject": "*a*a*a*a*a*a*a*a*b"}, mail(f"Subject: {'a' * 900}\r\n\r\n"))
 
 
+def test_long_lists():
+    """Thousands of names, as of a list of shops, are read and looked through quickly."""
+    names = [f"*@shop{number}.example" for number in range(2000)]
+    plain = [f"joe@shop{number}.example" for number in range(20_000)]
+    long = pattern([*names, *plain, "/^ann@/"])
+    assert long.fits(["x@SHOP1999.example"])
+    assert long.fits(["Joe@shop19999.example"])
+    assert long.fits(["ann@x"])
+    assert not long.fits(["x@shop2000.example"])
+
+
 def test_values_are_bounded():
     job = mail("X: " + "y" * 5000 + "\r\n" + "X: y\r\n" * 500)
     values = field("header.X")(Message(job))
@@ -254,6 +265,12 @@ GOOD = {"name": "x", "when": {"helo": "*"}}
 def test_mistakes_say_where_and_what(make, rules, words):
     with pytest.raises(ValueError, match=words):
         make(*rules)
+
+
+def test_a_queue_that_is_not_there(make):
+    rule = {**GOOD, "to": "certian"}
+    with pytest.raises(ValueError, match=r"rule 'x': no queue 'certian' from here.*certain"):
+        make(rule, targets=["archive", "certain"])
 
 
 def test_rules_in_a_file_of_their_own(tmp_path):
