@@ -13,27 +13,24 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from email.header import decode_header, make_header
-from typing import Any
 from urllib.parse import unquote, urljoin
 
-from stages import addresses, links, pages, phones, plaintext, redirects, wallets
+from stages import links, pages, phones, plaintext, wallets
 from stages.budget import Budget
 from stages.disguises import undisguised
 from stages.entity import MAX_DEPTH as DEEPEST
 from stages.entity import MAX_PARTS, Entity, leaves
-from stages.suffixes import registrable
-from trap.envelope import printable
+from stages.findings import Findings
 from trap.job import Headers
 
 MAX_TEXT = 1 << 20
 """Characters of one part that are read."""
 MAX_DEPTH = 5
-"""Redirectors in redirectors, pages in data: URLs in pages."""
-MAX_NOTED = 64 << 10
-"""Characters of all URLs together: notes are written anew behind every stage."""
+"""Pages in data: URLs in pages."""
 MAX_FIELD = 4000
 """Characters of a header field that are read."""
-_SHOWN = 300
+_MAX_SAID = 300
+"""Characters of a number or address that a link holds."""
 
 _HTML_NAMES = (".htm", ".html", ".shtml", ".xhtml", ".svg", ".hta")
 _TEXT_NAMES = (".txt", ".ics", ".vcf", ".url", ".csv")
@@ -44,6 +41,10 @@ _LOOKS_HTML = re.compile(r"<(?:html|body|table|div|p|br|font|a|img|meta|script)\
 _SOFT_BREAK = re.compile(rb"=\r?\n")
 _ANSWERED = ("from", "reply-to", "sender", "disposition-notification-to", "return-receipt-to", "errors-to")
 _LINKING = ("list-unsubscribe", "x-unsubscribe", "list-post", "x-complaints-to")
+_NUMBERS = frozenset(
+    ("tel", "sms", "callto", "whatsapp", "bitcoin", "ethereum", "litecoin", "monero", "tron")
+)
+"""Schemes of URLs that hold a telephone number or a wallet."""
 _ATOB = re.compile(r"atob\(\s{0,8}[\"'`]([A-Za-z0-9+/=\s]{12,100000})[\"'`]")
 
 
@@ -82,17 +83,12 @@ class Reader:
         self.bodies: list[str] = []
         self._budget = budget
         self._most = most
-        self._own = {address.lower() for address in own}
         self._region = region
-        self._urls: dict[str, dict[str, str]] = {}
-        self._room = MAX_NOTED
-        self._domains: dict[str, None] = {}
-        self._addresses: dict[str, str] = {}
+        self._found = Findings(budget, most, own)
         self._texts: list[str] = []
-        self._loose: list[str] = []
+        self._searched: list[str] = []
         self._phones: list[str] = []
         self._wallets: list[wallets.Wallet] = []
-        self._truncated: dict[str, None] = {}
 
     @property
     def text(self) -> str:
@@ -111,10 +107,10 @@ class Reader:
         for leaf in leaves(message):
             self.parts.append(leaf)
             if leaf.type.startswith("multipart/") and leaf.depth >= DEEPEST:
-                self.cut("text", f"parts deeper than {DEEPEST}")
+                self._found.cut("text", f"parts deeper than {DEEPEST}")
             self._part(leaf)
         if len(self.parts) >= MAX_PARTS:
-            self.cut("text", f"more than {MAX_PARTS} parts")
+            self._found.cut("text", f"more than {MAX_PARTS} parts")
 
     def add_text(self, text: str, where: str) -> None:
         """Read a text of another kind: what a QR code says, a link in a document.
@@ -122,10 +118,8 @@ class Reader:
         Raises:
             Exhausted: as above.
         """
-        self._loose.append(text)
-        if url := self._url(text.strip(), where, 0):
-            self._urls[url]["from"] = where
-        else:
+        self._searched.append(text)
+        if not self._found.url(text.strip(), where):
             self._text(text, where)
 
     def add_file(self, name: str, data: bytes) -> None:
@@ -147,7 +141,7 @@ class Reader:
         Raises:
             Exhausted: as above.
         """
-        everything = "\n".join((self.text[: 4 * MAX_TEXT], *self._loose, *self._urls))
+        everything = "\n".join((*self._searched, *self._found.urls))[: 4 * MAX_TEXT]
         self._budget.spend()
         self._phones = phones.find(everything, self._region)
         self._budget.spend()
@@ -155,29 +149,25 @@ class Reader:
 
     def found(self) -> Indicators:
         """What was found until now."""
+        found = self._found
         return Indicators(
-            urls=list(self._urls),
-            links=list(self._urls.values()),
-            domains=self._kept("domains", list(self._domains)),
-            addresses=self._kept("addresses", list(self._addresses.values())),
-            phones=self._kept("phones", self._phones),
-            wallets=self._kept("wallets", self._wallets),
-            truncated=list(self._truncated),
+            urls=list(found.urls),
+            links=list(found.urls.values()),
+            domains=found.kept("domains", found.domains),
+            addresses=found.kept("addresses", found.addresses.values()),
+            phones=found.kept("phones", self._phones),
+            wallets=found.kept("wallets", self._wallets),
+            truncated=found.truncated,
         )
 
     def cut(self, kind: str, why: str) -> None:
         """Note that there may be more of a kind."""
-        self._truncated[f"{kind}: {why}"] = None
-
-    def _kept(self, kind: str, items: list[Any]) -> list[Any]:
-        if len(items) > self._most:
-            self.cut(kind, f"more than {self._most}")
-        return items[: self._most]
+        self._found.cut(kind, why)
 
     def _header(self, headers: Headers) -> None:
         for name in _ANSWERED:
             for value in headers.get_all(name)[:3]:
-                self._mails(_words(value))
+                self._found.mails(_words(value))
         for name in ("subject", *_LINKING):
             for value in headers.get_all(name)[:3]:
                 self._text(_words(value), "header", readable=name == "subject")
@@ -195,7 +185,7 @@ class Reader:
             data = binascii.a2b_qp(data)  # quoted-printable that nobody declared
         source = plaintext.decode(data, leaf.parameters)
         if len(source) > MAX_TEXT:
-            self.cut("text", f"more than {MAX_TEXT} characters in a part")
+            self._found.cut("text", f"more than {MAX_TEXT} characters in a part")
             source = source[:MAX_TEXT]
         self.bodies.append(source)
         if html or _LOOKS_HTML.search(source, 0, 4096):
@@ -226,101 +216,46 @@ class Reader:
 
     def _text(self, text: str, where: str, *, readable: bool = False, bare: bool = True) -> None:
         """Look for links and addresses in a text; `bare`: also for domains without a scheme."""
+        self._budget.spend(len(text))
         if readable:
             self._texts.append(text)
         text = undisguised(text)
-        self._budget.spend(len(text))
+        if readable:
+            self._searched.append(text)
         for url in links.in_text(text):
-            self._url(url, where, 0)
+            self._found.url(url, where)
         if bare:
             for name, has_path in links.bare(text):
                 if has_path:
-                    self._url(f"http://{name}", where, 0)
-                elif domain := registrable(name.partition(":")[0].lower()):
-                    self._domain(domain)
-            self._mails(text)
-
-    def _mails(self, text: str) -> None:
-        for address in addresses.find(text):
-            key = address.lower()
-            if key not in self._own and len(self._addresses) <= self._most:
-                self._addresses.setdefault(key, printable(address))
-
-    def _domain(self, name: str) -> None:
-        if name and len(self._domains) <= self._most:
-            self._domains[name] = None
+                    self._found.url(f"http://{name}", where)
+                else:
+                    self._found.domain(name.partition(":")[0])
+            self._found.mails(text)
 
     def _link(self, said: str, where: str, depth: int, base: str = "") -> None:
         """What an attribute of HTML names."""
         scheme, colon, rest = said[:40].lstrip().partition(":")
         kind = re.sub(r"[\x00-\x20]", "", scheme).lower() if colon else ""
         if kind in ("http", "https", "ftp") or said.startswith(("//", "\\\\")):
-            self._url(said, where, depth)
+            self._found.url(said, where)
         elif kind == "mailto":
-            self._mails(unquote(said[:MAX_FIELD]))
+            self._found.mails(unquote(said[:MAX_FIELD]))
         elif kind == "data":
             self._data(said, depth)
         elif kind in ("javascript", "vbscript"):
             self._script(pages.unescaped(said[: pages.MAX_SCRIPT]), depth)
-        elif kind in (
-            "tel",
-            "sms",
-            "callto",
-            "whatsapp",
-            "bitcoin",
-            "ethereum",
-            "litecoin",
-            "monero",
-            "tron",
-        ):
-            if len(self._loose) < self._most:
-                self._loose.append(unquote(said[:_SHOWN]))
+        elif kind in _NUMBERS and len(self._searched) < 2 * self._most:
+            self._searched.append(unquote(said[:_MAX_SAID]))
         elif base and not kind and rest == "" and said and not said.startswith("#"):
-            self._url(_joined(base, said), where, depth)
+            self._found.url(_joined(base, said), where)
 
     def _data(self, said: str, depth: int) -> None:
         self._budget.spend(len(said), 1)
         kind, data = pages.in_data(said)
         if depth >= MAX_DEPTH:
-            self.cut("urls", f"deeper than {MAX_DEPTH}")
+            self._found.cut("urls", f"deeper than {MAX_DEPTH}")
         elif kind in _HTML_TYPES or kind.startswith(("text/", "application/xhtml")) or kind == "":
             self._page(plaintext.decode(data[:MAX_TEXT], ""), depth + 1)
-
-    def _url(self, said: str, where: str, depth: int) -> str:
-        """Note a URL and where it leads; what is noted of it, or "" when it is no URL."""
-        link = links.canonical(said)
-        if not link:
-            return ""
-        url = printable(link.url)
-        if url in self._urls:
-            return url
-        self._domain(registrable(link.host))
-        if len(self._urls) >= self._most:
-            self.cut("urls", f"more than {self._most}")
-            return ""
-        self._room -= len(url)
-        if self._room < 0:
-            self.cut("urls", f"more than {MAX_NOTED} characters")
-            return ""
-        self._budget.spend(len(said), 0)
-        noted = {"host": link.host, "from": where}
-        if _disguised(said, link.host):
-            noted["as"] = printable(said[:_SHOWN])
-        self._urls[url] = noted
-        ways = redirects.targets(link.url)
-        if ways and depth >= MAX_DEPTH:
-            self.cut("urls", f"deeper than {MAX_DEPTH}")
-            ways = []
-        to = [target for way in ways if (target := self._url(way, "redirect", depth + 1)) and target != url]
-        if to:
-            noted["to"] = to[0]
-        return url
-
-
-def _disguised(said: str, host: str) -> bool:
-    """Whether the host is not what one reads."""
-    authority = re.match(r"\s*(?:[a-z]+:)?[/\\]*([^/\\?#]*)", said[:1000], re.IGNORECASE)
-    return authority is None or "@" in authority[1] or host not in authority[1].lower()
 
 
 def _joined(base: str, said: str) -> str:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.budget import Budget, Exhausted
-from stages.indicators import MAX_DEPTH, MAX_NOTED, Indicators, Reader
+from stages.findings import MAX_NOTED
+from stages.indicators import MAX_DEPTH, Indicators, Reader
 
 HEAD = b"From: Joe <joe@spam.example>\r\nTo: you@trap.example\r\nSubject: hello\r\n"
 
