@@ -6,6 +6,7 @@ break them. So it loads all it needs, gives up the means to open anything, and m
 """
 
 import io
+import signal
 import socket
 import sys
 import warnings
@@ -33,6 +34,7 @@ _FILES = 3
 
 def main() -> None:
     """Serve until nobody can speak to us."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is for who started us
     warnings.simplefilter("ignore")  # of images that are odd
     Image.MAX_IMAGE_PIXELS = None  # we have a limit of our own, which is an answer and no exception
     _load()
