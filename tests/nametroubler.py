@@ -10,7 +10,7 @@ import socket
 from typing import Any, Literal, get_args
 
 from daemon import LOOPBACK
-from troubler import NOISE, Proxy, connection
+from troubler import NOISE, Proxy
 
 NameMode = Literal[
     "pass",
@@ -119,7 +119,7 @@ class NameTroubler(Proxy):
 
     async def _real(self, question: bytes, *, tcp: bool) -> bytes:
         if tcp:
-            reader, writer = await connection(self._target)
+            reader, writer = await asyncio.open_connection(LOOPBACK, self._target)
             try:
                 writer.write(len(question).to_bytes(2, "big") + question)
                 return await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))

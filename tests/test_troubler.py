@@ -85,6 +85,21 @@ def test_a_conversation_under_way_is_troubled_too_and_cut_off_afterwards(server:
             assert sock.recv(100) == b""
 
 
+def test_the_daemon_is_let_go_of_afterwards() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as daemon:
+        daemon.settimeout(5)
+        with Troubler(daemon.getsockname()[1]) as trouble:
+            trouble.mode = "deaf"
+            with socket.create_connection(("127.0.0.1", trouble.port), 5) as sock:
+                sock.sendall(b"question\n")
+                asked, _ = daemon.accept()
+                time.sleep(0.05)
+                trouble.mode = "pass"
+                asked.settimeout(5)
+                with asked:
+                    assert asked.recv(100) == b""
+
+
 def test_a_greeting_may_be_spared(server: int) -> None:
     with Troubler(server, mode="close", spare=1) as trouble:
         trouble.mode = "half"

@@ -17,7 +17,7 @@ import socket
 import struct
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args
@@ -74,11 +74,12 @@ class Proxy(ABC):
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
-    def keep(self, work: Coroutine[Any, Any, None]) -> None:
+    def keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do it in a task, which ends when this ends."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _shut(self) -> None:
         await self._turn("refuse")
@@ -114,9 +115,10 @@ class Troubler(Proxy):
         self.port = 0
         self.spare = spare
         self._target = target
-        self._server: asyncio.Server | None = None
-        self._spoilt: set[asyncio.StreamWriter] = set()
-        self._open: set[asyncio.StreamWriter] = set()
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._spoilt: dict[Line, asyncio.Event] = {}
+        self._open: dict[Line, asyncio.Task[None]] = {}
 
     @property
     def tcp(self) -> str:
@@ -134,115 +136,180 @@ class Troubler(Proxy):
 
     async def _turn(self, mode: str) -> None:
         self._mode = mode
-        for writer in self._open if mode == "refuse" else self._spoilt:
-            _cut(writer)
-        self._spoilt.clear()
+        for event in self._spoilt.values():
+            event.set()
         if mode == "refuse":
-            if self._server:
-                self._server.close()
-                self._server = None
+            for line, task in self._open.items():
+                line.resets()
+                task.cancel()
+            await self._close()
+        elif not self._listener:
+            self._listen()
+
+    async def _close(self) -> None:
+        if self._listener and self._accepting:
+            self._accepting.cancel()
+            await asyncio.gather(self._accepting, return_exceptions=True)
+            self._listener.close()
+            self._listener = None
             if self.socket:
-                with suppress(FileNotFoundError):
-                    os.unlink(self.socket)
-        elif not self._server:
-            await self._listen()
+                os.unlink(self.socket)
 
-    async def _listen(self) -> None:
+    def _listen(self) -> None:
+        listener = self._listener = socket.socket(socket.AF_UNIX if self.socket else socket.AF_INET)
+        listener.setblocking(False)
         if self.socket:
-            self._server = await asyncio.start_unix_server(self._accept, self.socket, backlog=512)
-            return
-        self._server = await asyncio.start_server(self._accept, LOOPBACK, self.port, backlog=512)
-        self.port = self._server.sockets[0].getsockname()[1]
+            listener.bind(self.socket)
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((LOOPBACK, self.port))
+            self.port = listener.getsockname()[1]
+        listener.listen(512)
+        self._accepting = asyncio.ensure_future(self._accept(listener))
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.keep(self._serve(reader, writer))
+    async def _accept(self, listener: socket.socket) -> None:
+        while True:
+            sock, _ = await asyncio.get_running_loop().sock_accept(listener)
+            self.questions += 1
+            client = Line(sock)
+            self._open[client] = self.keep(self._serve(client))
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.questions += 1
-        self._open.add(writer)
-        target = None
+    async def _serve(self, client: "Line") -> None:
+        server = None
         try:
             if self._mode == "silent":
-                await self._hang(writer)
-            answers, target = await connection(self._target)
+                await self._hang(client)
+            server = await Line.to(self._target)
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._ask(reader, writer, target))
-                group.create_task(self._answer(answers, writer))
+                group.create_task(self._ask(client, server))
+                group.create_task(self._answer(server, client))
         except* _Over:
             pass
         except* OSError:
-            _cut(writer)
+            client.resets()
         finally:
-            self._open.discard(writer)
-            self._spoilt.discard(writer)
-            for each in (writer, target):
-                if each:
-                    each.close()
+            self._open.pop(client, None)
+            self._spoilt.pop(client, None)
+            client.close()
+            if server:
+                server.close()
 
-    async def _ask(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: asyncio.StreamWriter
-    ) -> None:
-        while piece := await reader.read(1 << 16):
+    async def _ask(self, client: "Line", server: "Line") -> None:
+        while piece := await client.read():
             if self._mode in {"silent", "deaf"}:
-                await self._hang(writer)
+                await self._hang(client)
             if self._mode in {"close", "garbage", "endless"}:
-                await self._misspeak(writer)
-            target.write(piece)
-            await target.drain()
-        with suppress(OSError):
-            target.write_eof()
+                await self._misspeak(client)
+            await server.write(piece, client.files())
+        server.finish()
 
-    async def _answer(self, answers: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, server: "Line", client: "Line") -> None:
         spare = self.spare
-        while piece := await answers.read(1 << 16):
+        while piece := await server.read():
             if spare and self._mode != "pass":
                 spare -= 1
             elif self._mode in {"half", "reset"}:
-                writer.write(piece[: len(piece) // 2])
-                await writer.drain()
+                await client.write(piece[: len(piece) // 2])
                 if self._mode == "reset":
                     raise ConnectionResetError
-                await self._hang(writer)
+                await self._hang(client)
             elif self._mode in {"silent", "deaf"}:
-                await self._hang(writer)
+                await self._hang(client)
             elif self._mode == "late":
                 await asyncio.sleep(self.delay)
             elif self._mode == "drip":
                 for at in range(len(piece)):
-                    writer.write(piece[at : at + 1])
+                    await client.write(piece[at : at + 1])
                     await asyncio.sleep(self.delay)
                 continue
-            writer.write(piece)
-            await writer.drain()
+            await client.write(piece, server.files())
         raise _Over  # the daemon hung up, so do we
 
-    async def _misspeak(self, writer: asyncio.StreamWriter) -> None:
+    async def _misspeak(self, client: "Line") -> None:
         """Say what is no answer, and go."""
         while self._mode == "endless":
-            writer.write(NOISE * 32)
-            await writer.drain()
+            await client.write(NOISE * 32)
+            await asyncio.sleep(0)
         if self._mode == "garbage":
-            writer.write(NOISE)
-            await writer.drain()
+            await client.write(NOISE)
         raise _Over
 
-    async def _hang(self, writer: asyncio.StreamWriter) -> None:
-        """Say nothing more, until somebody hangs up."""
-        self._spoilt.add(writer)
-        await asyncio.Event().wait()
+    async def _hang(self, client: "Line") -> None:
+        """Say nothing more, until we are turned."""
+        await self._spoilt.setdefault(client, asyncio.Event()).wait()
+        raise ConnectionResetError
 
 
-async def connection(target: int | str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    if isinstance(target, int):
-        return await asyncio.open_connection(LOOPBACK, target)
-    return await asyncio.open_unix_connection(target)
+class Line:
+    """A connection, over which open files may be passed, as some clients of clamd do."""
 
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._files: list[int] = []
+        self._loop = asyncio.get_running_loop()
 
-def _cut(writer: asyncio.StreamWriter) -> None:
-    """Break a connection off, with a reset where there is such a thing."""
-    with suppress(OSError):
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    writer.transport.abort()
+    @classmethod
+    async def to(cls, target: int | str) -> "Line":
+        """A connection to a port on loopback, or to a UNIX socket."""
+        line = cls(socket.socket(socket.AF_UNIX if isinstance(target, str) else socket.AF_INET))
+        try:
+            address = target if isinstance(target, str) else (LOOPBACK, target)
+            await line._loop.sock_connect(line._sock, address)
+        except BaseException:
+            line.close()
+            raise
+        return line
+
+    async def read(self) -> bytes:
+        """What comes next, files included; nothing at the end."""
+        while True:
+            try:
+                piece, files, _, _ = socket.recv_fds(self._sock, 1 << 16, 8)
+            except BlockingIOError:
+                await self._readable()
+            else:
+                self._files += files
+                return piece
+
+    async def _readable(self) -> None:
+        ready = self._loop.create_future()
+        self._loop.add_reader(self._sock, lambda: ready.done() or ready.set_result(None))
+        try:
+            await ready
+        finally:
+            self._loop.remove_reader(self._sock)
+
+    def files(self) -> list[int]:
+        """Files that came and were not passed on yet; they are the caller's now."""
+        files, self._files = self._files, []
+        return files
+
+    async def write(self, piece: bytes, files: Sequence[int] = ()) -> None:
+        """Send, with files, which are closed."""
+        try:
+            if files:
+                piece = piece[socket.send_fds(self._sock, [piece], files) :]
+            await self._loop.sock_sendall(self._sock, piece)
+        finally:
+            for file in files:
+                os.close(file)
+
+    def finish(self) -> None:
+        """Say that nothing more comes from us."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+
+    def resets(self) -> None:
+        """Have it end with a reset, where there is such a thing."""
+        with suppress(OSError):
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+    def close(self) -> None:
+        """Hang up."""
+        for file in self.files():
+            os.close(file)
+        self._sock.close()
 
 
 class Hole:
