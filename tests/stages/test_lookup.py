@@ -4,9 +4,12 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
+import dns.exception
+import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
@@ -29,7 +32,7 @@ from hypothesis import strategies as st
 from support import free_port
 
 from stages import lookup as module
-from stages.lookup import MAX_KEPT, MAX_RECORDS, Answer, Lookup, servers_of_host
+from stages.lookup import MAX_KEPT, MAX_RECORDS, Answer, Lookup, read, servers_of_host
 from stages.resolver import name_of
 from trap.stage import Unavailable
 
@@ -303,6 +306,24 @@ async def test_only_an_answer_to_the_question_is_one() -> None:
     async with name_server(A) as server:
         server.mood = surrounded
         assert await Lookup(server.address).query("a.example", "A") == ADDRESS
+
+
+SAMPLES = ["A 192.0.2.1", "CNAME b.example.", 'TXT "a" "b"', "MX 10 b.example.", "SOA a. b. 1 2 3 4 5"]
+BYTES = st.sampled_from([0, 0xC0, 0xFF]) | st.integers(0, 255)
+
+
+@given(st.sampled_from(SAMPLES), st.dictionaries(st.integers(2, 60), BYTES, max_size=6))
+def test_a_damaged_answer_is_read_or_read_over(record: str, damage: dict[int, int]) -> None:
+    kind, data = record.split(" ", 1)
+    answer = dns.message.make_response(dns.message.make_query("a.example", kind))
+    answer.answer.append(dns.rrset.from_text("a.example.", 60, "IN", kind, data))
+    wire = bytearray(answer.to_wire())
+    for place, byte in damage.items():
+        wire[place % len(wire)] = byte
+    with suppress(dns.exception.DNSException):
+        message = dns.message.from_wire(bytes(wire), ignore_trailing=True)
+        if message.question and message.flags & dns.flags.QR:
+            assert read(message)[1] > 0
 
 
 async def test_aliases_are_followed_but_not_in_circles() -> None:
