@@ -17,7 +17,9 @@ import asyncio
 import logging
 import re
 from contextlib import closing, suppress
+from typing import Literal
 
+from stages.received import received
 from stages.spamdclient import Judgement, Session
 from trap.address import Address
 from trap.backend import Backends, Broken, Dialect, Unscannable
@@ -26,6 +28,8 @@ from trap.job import Job
 from trap.stage import Pass, Verdict
 
 PORT = 783
+
+Told = Literal["ip", "helo", "from"]
 
 _USER = re.compile(r"[!-~]{1,64}")
 
@@ -43,6 +47,8 @@ class Spamd:
         max_size: larger messages pass unscanned. As of spamc: above it SpamAssassin takes long, for mail
             that spammers hardly send.
         user: whose preferences and Bayes database spamd uses; its own choice when empty.
+        tell: what SpamAssassin hears of the session: ip, helo, from; as a Received field above what it is
+            shown. Without the client's address it believes the field that the spammer wrote.
         compress: whether messages travel compressed, for a spamd far away; not together with TLS.
     """
 
@@ -54,6 +60,7 @@ class Spamd:
         timeout: Duration = Duration("30s"),
         max_size: Size = Size("500kB"),
         user: str = "",
+        tell: list[Told] = ["ip", "helo", "from"],  # noqa: B006  # it is only read
         compress: bool = False,
     ) -> None:
         if user and not _USER.fullmatch(user):
@@ -64,6 +71,7 @@ class Spamd:
             raise ValueError("compress: spamd can't unpack what comes by TLS; use one of the two")
         self.max_size = max_size
         self.user = user
+        self.tell = frozenset(tell)
         self.compress = compress
         hint = "start it (systemctl start spamd), and let this host in (spamd -A)"
         dialect = Dialect("spamd", Session.open, self._probe, hint)
@@ -80,12 +88,12 @@ class Spamd:
         """
         if job.size > self.max_size:
             return Pass({"unscanned": f"larger than max_size, {self.max_size} bytes"})
+        shown = received(job, self.tell) + job.message
 
         async def question(session: Session) -> tuple[Judgement, Address]:
             tabled = session.address not in self._untabled
-            return await session.check(
-                job.message, user=self.user, compress=self.compress, tabled=tabled
-            ), session.address
+            judgement = await session.check(shown, user=self.user, compress=self.compress, tabled=tabled)
+            return judgement, session.address
 
         try:
             judgement, address = await self.backends.ask(question, job.id)

@@ -200,7 +200,7 @@ def _table(report: str) -> tuple[dict[str, float | None] | None, float | None]:
         if hit := _HIT.match(line):
             name = hit[2][:MAX_NAME]
             if len(rules) < MAX_RULES:
-                rules[name] = float(hit[1])
+                rules[name] = float(hit[1]) + 0.0  # no -0.0
         elif _BAYES.fullmatch(name) and (told := _PROBABILITY.match(line)):
             bayes = min(float(told[1]), 1.0)
     return rules, bayes

@@ -21,6 +21,7 @@ from stages.spamdclient import MAX_ANSWER, MAX_NAME, MAX_RULES, Judgement, Sessi
 from trap.address import Address
 from trap.backend import Broken
 from trap.config import Duration, Size
+from trap.envelope import Envelope
 from trap.job import Job
 from trap.stage import Pass, Unavailable
 
@@ -42,6 +43,12 @@ score BAYES_00 -1.9
 body BAYES_99 eval:check_bayes('0.99', '1')
 tflags BAYES_99 learn
 score BAYES_99 3.5
+header TRAP_CLIENT X-Spam-Relays-Untrusted =~ /^\\[ ip=2001:db8::7 rdns=dyn.example helo=pc.example /
+score TRAP_CLIENT 0.1
+header TRAP_SENDER EnvelopeFrom =~ /^joe\\@spammer.example$/
+score TRAP_SENDER 0.1
+header TRAP_TRUSTED X-Spam-Relays-Trusted =~ /\\S/
+score TRAP_TRUSTED -5
 clear_report_template
 report Content preview:  _PREVIEW_
 report
@@ -206,6 +213,35 @@ async def test_another_spamd_takes_over(spamd: Daemon, opened: Opened, tmp_path:
     stage = opened(Spamd, spamd=[f"{tmp_path}/nobody", spamd.socket])
     assert (await stage.process(SPAM)).notes["spam"]
     assert [state.state for state in stage.backends.states()] == ["away", "up"]
+
+
+# What it hears of the session
+
+TRUSTED = (
+    b"Received: from me (localhost [127.0.0.1]) by mx with ESMTPSA id 1; Fri, 20 Nov 2026 10:00:00 +0000\r\n"
+)
+"""What a spammer writes who knows whom SpamAssassin believes."""
+NAMED = {"dns": {"ptr": "dyn.example", "ptr_confirmed": True}}
+
+
+@pytest.mark.parametrize(
+    ("tell", "rules"),
+    [
+        (["ip", "helo", "from"], {"TRAP_CLIENT", "TRAP_SENDER"}),
+        (["ip", "helo"], {"TRAP_CLIENT"}),
+        (["ip"], set()),
+        ([], {"TRAP_TRUSTED"}),
+    ],
+)
+async def test_who_the_client_was_is_not_left_to_the_spammer(
+    spamd: Daemon, opened: Opened, tell: list[str], rules: set[str]
+) -> None:
+    envelope = Envelope(
+        client_ip="2001:db8::7", helo="pc.example", helo_verb="EHLO", mail_from="joe@spammer.example"
+    )
+    job = Job(HAM.id, envelope, NAMED, TRUSTED + HAM.message)
+    notes = (await opened(Spamd, spamd=spamd.socket, tell=tell).process(job)).notes
+    assert {rule for rule in notes["rules"] if rule.startswith("TRAP_")} - {"TRAP_SEEN"} == rules
 
 
 # What is said to it
