@@ -170,28 +170,31 @@ def _backends(config: Config) -> Iterator[Finding]:
         effect = "its jobs wait" if waits else "its jobs pass unjudged"
         try:
             with apart(config, name) as judge:
-                found = asyncio.run(_checked(judge))
+                asked, beside = asyncio.run(_checked(judge))
         except ConfigError as error:
             yield Finding(BAD, f"stage {name}", str(error))
             continue
-        for what in found or _addressed(kind, stage.settings):
-            bad = BAD if waits else WARN
-            text = what.text if what.good else f"{what.text}; {effect}"
-            yield Finding(GOOD if what.good else bad, f"{name}: {what.address}", text)
+        asked = asked or list(_addressed(kind, stage.settings))
+        all_away = not any(what.good for what in asked)
+        for what in asked:
+            text = f"{what.text}; {effect if all_away else 'the next one is asked'}"
+            state = (BAD if waits and all_away else WARN) if not what.good else GOOD
+            yield Finding(state, f"{name}: {what.address}", what.text if what.good else text)
+        for what in beside:
+            yield Finding(GOOD if what.good else WARN, f"{name}: {what.address}", what.text)
 
 
-async def _checked(judge: Any) -> list[Check]:
+async def _checked(judge: Any) -> tuple[list[Check], list[Check]]:
     """What a stage's backends say of themselves, and what it looks at besides."""
-    found: list[Check] = []
-    if backends := getattr(judge, "backends", None):
-        found += await backends.check()
-    if check := getattr(judge, "check", None):
-        found += await check()
+    backends = getattr(judge, "backends", None)
+    check = getattr(judge, "check", None)
+    asked = await backends.check() if backends else []
+    beside = await check() if check else []
     if backends:
         backends.close()
     if close := getattr(judge, "close", None):
         close()
-    return found
+    return asked, beside
 
 
 def _addressed(kind: type, given: dict[str, Any]) -> Iterator[Check]:
