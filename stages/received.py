@@ -15,6 +15,9 @@ from email.utils import formatdate
 
 from trap.job import Job
 
+_NO_NAMES = "CommuniGate Pro SMTP"
+"""A server that never looks for clients' names. That a name is missing is a sign of spam to SpamAssassin
+(RDNS_NONE), unless it is this one that wrote the field."""
 _NAME = re.compile(r"[\w.\[\]:-]{1,255}", re.ASCII)
 _SENDER = re.compile(r"[^\s<>()\"\\,;:]{1,320}")
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
@@ -40,9 +43,11 @@ def received(job: Job, tell: Collection[str]) -> bytes:
     sender = envelope.mail_from if "from" in tell and _SENDER.fullmatch(envelope.mail_from) else ""
     verb = "SMTP" if envelope.helo_verb.upper() == "HELO" else "ESMTP"
     said = f" (envelope-from {sender})" if sender else ""
+    name = _client_name(job)
+    program = _NO_NAMES if name is None else "spamtrap"
     lines = [
-        f"Received: from {helo} ({_client_name(job)} [{address}])",
-        f"\tby trap.invalid (spamtrap) with {verb} id {job.id}{said};",
+        f"Received: from {helo} ({name or 'unknown'} [{address}])",
+        f"\tby trap.invalid ({program}) with {verb} id {job.id}{said};",
         f"\t{formatdate(job.received_at)}",
     ]
     if "from" in tell and not envelope.mail_from:
@@ -51,7 +56,10 @@ def received(job: Job, tell: Collection[str]) -> bytes:
     return "".join(line + end for line in lines).encode("utf-8", "surrogateescape")
 
 
-def _client_name(job: Job) -> str:
+def _client_name(job: Job) -> str | None:
+    """The client's name as DNS confirms it; "" when it has none, None when nobody has looked."""
     noted = job.notes.get("dns")
-    name = noted.get("ptr") if isinstance(noted, dict) and noted.get("ptr_confirmed") else None
-    return name if isinstance(name, str) and _NAME.fullmatch(name) else "unknown"
+    if not isinstance(noted, dict) or "ptr_confirmed" not in noted:
+        return None
+    name = noted.get("ptr") if noted["ptr_confirmed"] else ""
+    return name if isinstance(name, str) and _NAME.fullmatch(name) else ""

@@ -31,7 +31,7 @@ def above(envelope: Envelope, message: bytes = MESSAGE, **notes: object) -> byte
 def test_what_a_mail_server_writes() -> None:
     assert above(SESSION).decode().splitlines() == [
         "Received: from pc.example (unknown [192.0.2.7])",
-        f"\tby trap.invalid (spamtrap) with ESMTP id {ID} (envelope-from joe@spammer.example);",
+        f"\tby trap.invalid (CommuniGate Pro SMTP) with ESMTP id {ID} (envelope-from joe@spammer.example);",
         "\tFri, 20 Nov 2026 16:39:40 -0000",
     ]
 
@@ -41,22 +41,29 @@ def test_a_null_sender_an_old_greeting_and_ipv6() -> None:
     assert above(session).decode().splitlines()[:3] == [
         "Return-Path: <>",
         "Received: from [IPv6:2001:db8::7] (unknown [IPv6:2001:db8::7])",
-        f"\tby trap.invalid (spamtrap) with SMTP id {ID};",
+        f"\tby trap.invalid (CommuniGate Pro SMTP) with SMTP id {ID};",
     ]
 
 
 @pytest.mark.parametrize(
     ("noted", "name"),
     [
-        ({"ptr": "dyn.example", "ptr_confirmed": True}, b"(dyn.example ["),
-        ({"ptr": "dyn.example", "ptr_confirmed": False}, b"(unknown ["),
-        ({"ptr": "a) by b (", "ptr_confirmed": True}, b"(unknown ["),
-        ({"ptr": 7, "ptr_confirmed": True}, b"(unknown ["),
-        ("nothing", b"(unknown ["),
+        ({"ptr": "dyn.example", "ptr_confirmed": True}, "dyn.example"),
+        ({"ptr": "dyn.example", "ptr_confirmed": False}, "unknown"),
+        ({"ptr": "", "ptr_confirmed": False}, "unknown"),
+        ({"ptr": "a) by b (", "ptr_confirmed": True}, "unknown"),
+        ({"ptr": 7, "ptr_confirmed": True}, "unknown"),
     ],
 )
-def test_the_name_that_dns_has_confirmed(noted: object, name: bytes) -> None:
-    assert name in above(SESSION, dns=noted)
+def test_the_name_that_dns_has_confirmed(noted: object, name: str) -> None:
+    first, second, _ = above(SESSION, dns=noted).decode().splitlines()
+    assert first.endswith(f"({name} [192.0.2.7])") and "(spamtrap)" in second
+
+
+@pytest.mark.parametrize("noted", [None, "unjudged", {}, {"missing": ["ptr"], "ptr": "dyn.example"}])
+def test_that_nobody_has_looked_for_a_name_does_not_speak_against_it(noted: object) -> None:
+    first, second, _ = above(SESSION, dns=noted).decode().splitlines()
+    assert first.endswith("(unknown [192.0.2.7])") and "(CommuniGate Pro SMTP)" in second
 
 
 def test_lines_end_as_those_of_the_message() -> None:

@@ -49,6 +49,10 @@ header TRAP_SENDER EnvelopeFrom =~ /^joe\\@spammer.example$/
 score TRAP_SENDER 0.1
 header TRAP_TRUSTED X-Spam-Relays-Trusted =~ /\\S/
 score TRAP_TRUSTED -5
+header __NOBODY_LOOKED Received =~ /by \\S+ \\(CommuniGate Pro/
+header __NO_NAME X-Spam-Relays-External =~ /^[^\\]]+ rdns= /
+meta TRAP_NO_NAME (__NO_NAME && !__NOBODY_LOOKED)
+score TRAP_NO_NAME 1
 clear_report_template
 report Content preview:  _PREVIEW_
 report
@@ -242,6 +246,18 @@ async def test_who_the_client_was_is_not_left_to_the_spammer(
     job = Job(HAM.id, envelope, NAMED, TRUSTED + HAM.message)
     notes = (await opened(Spamd, spamd=spamd.socket, tell=tell).process(job)).notes
     assert {rule for rule in notes["rules"] if rule.startswith("TRAP_")} - {"TRAP_SEEN"} == rules
+
+
+@pytest.mark.parametrize(
+    ("noted", "speaks_against_it"), [({}, False), ({"dns": {"ptr": "", "ptr_confirmed": False}}, True)]
+)
+async def test_a_name_is_missing_only_where_one_was_looked_for(
+    spamd: Daemon, opened: Opened, noted: dict[str, object], speaks_against_it: bool
+) -> None:
+    """As SpamAssassin's RDNS_NONE has it."""
+    job = Job(HAM.id, Envelope(client_ip="198.51.100.7", helo="pc.example"), noted, HAM.message)
+    notes = (await opened(Spamd, spamd=spamd.socket).process(job)).notes
+    assert ("TRAP_NO_NAME" in notes["rules"]) == speaks_against_it
 
 
 # What is said to it
