@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from email.header import decode_header, make_header
 from email.message import Message
 from functools import cached_property
+from itertools import islice
 
 MAX_PARTS = 200
 MAX_DEPTH = 10
@@ -25,6 +26,8 @@ MAX_HEADER = 1 << 18
 """Bytes of a part's header."""
 MAX_FIELD = 2 << 10
 """Bytes of a MIME field that are read."""
+MAX_UUENCODED = 20
+"""Files in one text."""
 MAX_NAME = 200
 """Characters of a file's name."""
 
@@ -40,7 +43,7 @@ _ENCODING = re.compile(rb"[\w-]+")
 _REST = re.compile(rb"(--)?[ \t]{0,80}(?:\r?\n|\Z)")
 _LINE_FEED = 10
 _IDENTITY = frozenset((b"", b"7bit", b"8bit", b"binary"))
-_UU_BEGIN = re.compile(rb"^begin [0-7]{3,4} [^\r\n]*\r?\n", re.MULTILINE)
+_UU_BEGIN = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]*)\r?\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -156,9 +159,27 @@ def decoded(body: bytes, encoding: bytes) -> bytes:
 
 
 def _undo_uuencode(body: bytes) -> bytes:
-    begin = _UU_BEGIN.search(body)
+    return next((data for _, data in uuencoded(body)), b"") or _uu_lines(body)
+
+
+def uuencoded(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """Name and content of the files that stand in a text as uuencode writes them; at most MAX_UUENCODED.
+
+    >>> list(uuencoded(b"see:\\nbegin 644 a.txt\\n+:&5L;&\\\\@=&AE<F4\\n`\\nend\\n"))
+    [('a.txt', b'hello there')]
+    """
+    if b"begin " not in body:
+        return
+    begun = list(islice(_UU_BEGIN.finditer(body), MAX_UUENCODED + 1))
+    for at, begin in enumerate(begun[:MAX_UUENCODED]):
+        stop = begun[at + 1].start() if at + 1 < len(begun) else len(body)
+        if data := _uu_lines(body[begin.end() : stop]):
+            yield begin[1].decode("utf-8", "replace").strip()[:MAX_NAME], data
+
+
+def _uu_lines(lines: bytes) -> bytes:
     made = []
-    for line in body[begin.end() if begin else 0 :].splitlines():
+    for line in lines.splitlines():
         if line == b"end":
             break
         try:

@@ -21,7 +21,7 @@ from stages import attachments, qr
 from stages.attachments import Part
 from stages.budget import Budget, Exhausted
 from stages.donors import Donor
-from stages.entity import Entity
+from stages.entity import Entity, uuencoded
 from stages.indicators import Reader
 from stages.unwrap import unwrap
 from trap.archive.fields import TooSlow, cpu_limit
@@ -127,12 +127,14 @@ def _bounded(seconds: float, reader: Reader, kind: str, read: Callable[[], None]
 
 
 def _files(leaves: list[Entity], budget: Budget) -> list[Part]:
-    """The parts that are files, and not the text of the message."""
+    """The parts that are files, and those that stand in the text of the message."""
     found = []
     for leaf in leaves:
         if leaf.name or leaf.disposition == "attachment" or not leaf.type.startswith(("text/", "message/")):
             budget.spend(leaf.size, 1)
             found.append(Part(leaf.name, leaf.type, leaf.data))
+        else:
+            found += [Part(name, "", data) for name, data in uuencoded(leaf.data)]
     return found
 
 

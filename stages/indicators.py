@@ -103,6 +103,8 @@ class Reader:
         """
         if message[:1].isspace():
             message = message.lstrip()  # some who send forget what they are at
+        if b"\n" not in message[:4096]:
+            message = message.replace(b"\r", b"\n")
         self._header(Headers(message))
         for leaf in leaves(message):
             self.parts.append(leaf)

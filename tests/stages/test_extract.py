@@ -51,6 +51,13 @@ def test_a_message_with_everything():
     assert "truncated" not in notes
 
 
+def test_files_that_stand_in_the_text():
+    (file,) = judged(b"\r\nsee:\r\nbegin 644 a.txt\r\n+:&5L;&\\@=&AE<F4\r\n`\r\nend\r\nbye").notes[
+        "attachments"
+    ]
+    assert (file["name"], file["size"]) == ("a.txt", 11)
+
+
 def test_what_a_message_has_none_of_is_left_out():
     assert judged(b"Subject: hi\r\n\r\nhello").notes == {"urls": [], "domains": []}
 

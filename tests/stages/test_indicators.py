@@ -74,6 +74,7 @@ MAILS = {
     "to unsubscribe": HEAD + f"List-Unsubscribe: <mailto:x@a.example>, <{LONG}>\r\n\r\nhi".encode(),
     "without a header": b"\r\nsee " + LONG.encode(),
     "blank lines in front": b"\r\n \r\n" + mail(LONG, encoding="base64"),
+    "lines that end with CR": mail(LONG, encoding="base64").replace(b"\r\n", b"\r").replace(b"\n", b"\r"),
     "disguised": mail(f"see hxxp://a[.]example/{LONG[17:]} now"),
 }
 
