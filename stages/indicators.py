@@ -45,6 +45,8 @@ _NUMBERS = frozenset(
     ("tel", "sms", "callto", "whatsapp", "bitcoin", "ethereum", "litecoin", "monero", "tron")
 )
 """Schemes of URLs that hold a telephone number or a wallet."""
+_LATE_HEADER = re.compile(rb"(?:[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*){2}")
+"""Two fields: what stands behind blank lines is a header, from somebody who forgot where it belongs."""
 _ATOB = re.compile(r"atob\(\s{0,8}[\"'`]([A-Za-z0-9+/=\s]{12,100000})[\"'`]")
 
 
@@ -101,8 +103,8 @@ class Reader:
         Raises:
             Exhausted: the budget is used up; what was found before that stands.
         """
-        if message[:1].isspace():
-            message = message.lstrip()  # some who send forget what they are at
+        if message[:1].isspace() and _LATE_HEADER.match(message[:4096].lstrip()):
+            message = message.lstrip()
         if b"\n" not in message[:4096]:
             message = message.replace(b"\r", b"\n")
         self._header(Headers(message))
