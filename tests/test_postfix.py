@@ -42,7 +42,9 @@ WAITING = 300
 """Jobs that may wait."""
 FOR_TESTS = """
 myhostname = mx.trap.example
-mydestination =
+mydestination = alias.example
+alias_maps = texthash:{0}/etc/aliases
+local_recipient_maps =
 mynetworks = 127.0.0.0/8
 local_header_rewrite_clients =
 default_transport = discard
@@ -111,9 +113,15 @@ class Deployed:
     def master(self) -> str:
         """master.cf of the recipe, for this program; without its net."""
         text = (FILES / "master.cf").read_text().replace("  -o soft_bounce=yes\n", "")
-        return text.replace("/usr/local/bin/spamtrap", str(self.program)).replace(
-            "user=spamtrap", f"user={USER}"
-        )
+        text = text.replace("/usr/local/bin/spamtrap", str(self.program))
+        return text.replace("user=spamtrap", f"user={USER}") + "\nlocal unix - n n - - local\n"
+
+    def aliases(self) -> str:
+        """The line for a .forward, as an alias."""
+        guide = (FILES.parent / "README.md").read_text()
+        line = re.search(r'^"\|/usr/local/bin/spamtrap .*$', guide, re.MULTILINE)
+        assert line
+        return "trap " + line[0].replace("/usr/local/bin/spamtrap", str(self.program)) + "\n"
 
     def transport(self) -> str:
         """The table of the recipe, with both its ways."""
@@ -189,6 +197,7 @@ def _deployed() -> Iterator[Deployed]:
         try:
             with running(trap.main(), trap.master()) as postfix:
                 (postfix.directory / "etc/spamtrap-transport").write_text(trap.transport())
+                (postfix.directory / "etc/aliases").write_text(trap.aliases())
                 postfix.command("postfix", "reload")
                 trap.postfix = postfix
                 yield trap
@@ -354,7 +363,37 @@ def test_a_message_too_large_is_turned_away_at_the_door(deployed: Deployed, way:
     assert as_sent(job) == largest
 
 
+def test_the_line_for_a_forward_file(deployed: Deployed) -> None:
+    """local(8) adds fields of its own, and gives the line to a shell."""
+    deployed.empty()
+    with deployed.postfix.smtp() as client:
+        client.helo("client.example")
+        client.sendmail('"`id`"@example.org', ["trap@alias.example"], message(0))
+    deployed.postfix.delivers_all()
+    (job,) = deployed.jobs("pipe")
+    assert job.envelope.rcpt_tos == ["trap@alias.example"]
+    assert "id" in job.envelope.mail_from and "uid=" not in job.envelope.mail_from
+    with broken(deployed), deployed.postfix.smtp() as client:
+        client.sendmail("", ["trap@alias.example"], message(1))
+        eventually(lambda: {entry["queue_name"] for entry in deployed.postfix.queue} == {"deferred"})
+    deployed.postfix.delivers_all()
+    assert deployed.postfix.returns() == []
+    assert len(deployed.jobs("pipe")) == 2
+
+
 # What goes wrong
+
+
+@contextlib.contextmanager
+def broken(deployed: Deployed) -> Iterator[None]:
+    """A mistake stands in the configuration meanwhile."""
+    file = deployed.homes["pipe"] / "spamtrap.yaml"
+    good = file.read_text()
+    file.write_text(f"reeper: 1\n{good}")
+    try:
+        yield
+    finally:
+        file.write_text(good)
 
 
 def test_more_at_once_than_it_can_take_wait_their_turn(deployed: Deployed, way: str) -> None:
@@ -384,12 +423,9 @@ def test_a_full_spool_makes_it_wait_until_there_is_room(deployed: Deployed, way:
 def test_a_broken_configuration_makes_it_wait(deployed: Deployed) -> None:
     """Whoever edits it meanwhile loses no mail, and sends none to forged senders."""
     deployed.empty()
-    file = deployed.homes["pipe"] / "spamtrap.yaml"
-    good = file.read_text()
-    file.write_text(f"reeper: 1\n{good}")
-    sent = send(deployed.postfix, "pipe", 2)
-    eventually(lambda: "no such setting (did you mean reaper?)" in deployed.postfix.log)
-    file.write_text(good)
+    with broken(deployed):
+        sent = send(deployed.postfix, "pipe", 2)
+        eventually(lambda: "no such setting (did you mean reaper?)" in deployed.postfix.log)
     deployed.postfix.delivers_all()
     assert deployed.postfix.returns() == []
     assert sorted(map(as_sent, deployed.jobs("pipe"))) == sorted(sent)
