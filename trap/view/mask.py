@@ -11,7 +11,7 @@ backwards, as a hash. Of a domain of the trap, what stands in front of it goes t
 import html
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -55,7 +55,7 @@ def identities(record: Record, config: Config) -> frozenset[str]:
     envelope, headers = record.envelope, Headers(record.message)
     delivered = [said for name in _DELIVERED for said in headers.get_all(name)[:_MAX_FIELDS]]
     received = headers.get_all("received")[:_MAX_FIELDS]
-    found = {address.lower() for address in envelope.rcpt_tos}
+    found = {address.lower() for address in (*envelope.rcpt_tos, *_given_to(record.notes))}
     for pattern in (*config.accept.domains, *config.accept.addresses):
         name = pattern.lower().lstrip(".")
         found.add(name.rpartition("@")[2] if _WILD.intersection(name) else name)
@@ -69,6 +69,14 @@ def identities(record: Record, config: Config) -> frozenset[str]:
     found.update(listener.host for listener in config.listen)
     names = (name for name in found if len(name) >= SHORTEST and not _WILD.intersection(name))
     return frozenset(name for name in names if not _says_nothing(name))
+
+
+def _given_to(notes: Mapping[str, Any]) -> Iterator[str]:
+    """Recipients of the mail in which a donor sent this one: addresses of ours that the envelope has lost."""
+    for note in notes.values():
+        donor = note.get("donor") if isinstance(note, dict) else None
+        said = donor.get("rcpts") if isinstance(donor, dict) else None
+        yield from (address for address in said or () if isinstance(address, str))
 
 
 def _registered(name: str) -> str:

@@ -153,6 +153,13 @@ def test_a_relay_of_ours_in_front_is_ours(settings: Config) -> None:
     assert "relay.house.example" not in identities(record(message, client_ip="198.51.100.7"), settings)
 
 
+def test_whom_a_donor_sent_it_to_is_ours_too(settings: Config) -> None:
+    notes = {"extract": {"donor": {"name": "joe", "rcpts": ["Gift-Box@hidden-trap.example", 7]}}, "odd": 1}
+    given = record(b"\r\n", client_ip="198.51.100.7")
+    given = Record(given.id, b"", given.envelope, notes, given.message)
+    assert "gift-box@hidden-trap.example" in identities(given, settings)
+
+
 @given(st.text(), st.sets(st.text(min_size=1, max_size=30)))
 def test_any_text_can_be_masked(text: str, names: set[str]) -> None:
     mask_text(text, names)
