@@ -108,7 +108,7 @@ class Intake:
     Args:
         config: smtp, limits, accept, route, paths and spool are used.
         spool: where messages go; any object with its `root`, `sync`, `put`, `put_all` and `draft`.
-        alone: there is no loop: puts are waited for, also where fsync is on.
+        alone: there is no loop, and no operator who listens: puts are waited for, also where fsync is on.
 
     Attributes:
         memory: what of messages on their way in is held in memory.
@@ -132,7 +132,7 @@ class Intake:
         self._spool = spool
         self.trouble = ""
         self._syncer = None if alone or not spool.sync else _syncer(spool)
-        self.shortage = Shortage(config, spool.root, lambda: self._here)
+        self.shortage = Shortage(config, spool.root, lambda: self._here, quiet=alone)
 
     @cached_property
     def _here(self) -> Spool:

@@ -16,7 +16,6 @@ keep none that is up to date.
 
 import errno
 import fcntl
-import logging
 import os
 import time
 from collections import Counter
@@ -39,8 +38,6 @@ _COMPLAIN_EVERY = 10
 """Rotations in a row that came to nothing until the operator is told, and told again."""
 _TORN = b"#\n"
 """Ends a half line: what was refused must not be read as an event because only its newline is missing."""
-
-_log = logging.getLogger("spamtrap.maillog")
 
 _encode = msgspec.json.Encoder(enc_hook=lambda thing: printable(str(thing))).encode
 
@@ -196,8 +193,12 @@ class MailLog:
                 time.sleep(0.001)
         self._in_vain += 1
         if self._in_vain % _COMPLAIN_EVERY == 0:  # a process was stopped as it opened the log, and holds it
+            import logging  # noqa: PLC0415 - seldom needed, and `inject` starts for each message
+
             lock = f"{os.path.dirname(self.path)}/lock"
-            _log.warning("not rotated for the %d. time: somebody holds %s (see lslocks)", self._in_vain, lock)
+            logging.getLogger("spamtrap.maillog").warning(
+                "not rotated for the %d. time: somebody holds %s (see lslocks)", self._in_vain, lock
+            )
         return False
 
     def close(self) -> None:

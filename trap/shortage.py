@@ -7,7 +7,6 @@ waiting jobs of the queue away, just enough for the new one, and `accept-and-dro
 keeps nothing. Without a mail log nothing may end, so then it is `tempfail` for all.
 """
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -39,8 +38,6 @@ _BLOCK = 4096
 _HEAD = 512
 """What a job needs besides its message, about."""
 
-log = logging.getLogger("trap.sink")
-
 
 class State(NamedTuple):
     """What was found."""
@@ -64,6 +61,7 @@ class Shortage:
         config: pipeline, route, paths and spool are used.
         root: the spool's directory.
         spool: opens the spool, to shed from; asked only where something is to be shed.
+        quiet: the operator is not told, whoever has the message tells.
 
     Attributes:
         first: the queues in which mail begins.
@@ -71,9 +69,12 @@ class Shortage:
             messages dropped (accept-and-drop).
     """
 
-    def __init__(self, config: Config, root: Path, spool: Callable[[], Spool]) -> None:
+    def __init__(
+        self, config: Config, root: Path, spool: Callable[[], Spool], *, quiet: bool = False
+    ) -> None:
         self.first = list(dict.fromkeys([config.first, *(route.to for route in config.route)]))
         self.counts: Counter[str] = Counter()
+        self._quiet = quiet
         self._settings = config.spool
         self._log = config.paths.maillog
         self._root = root
@@ -146,8 +147,10 @@ class Shortage:
         """Count what was done with mail, and tell the operator, with the reason; not once a message."""
         self.counts[what] += number
         now = time.monotonic()
-        if self._told and now - self._told < _COMPLAIN_EVERY:
+        if self._quiet or (self._told and now - self._told < _COMPLAIN_EVERY):
             return
+        import logging  # noqa: PLC0415 - `inject` starts for each message, and is quiet
+
         reason = reason or self.short(self.first) or "spool: no room"
         new = self.counts - self._told_counts
         done = [
@@ -155,7 +158,7 @@ class Shortage:
             for what, words in ((TEMPFAIL, "answered 452"), (SHED, "shed"), (DROP, "accepted and dropped"))
             if new[what]
         ]
-        log.warning("%s: %s", reason, ", ".join(done))
+        logging.getLogger("trap.sink").warning("%s: %s", reason, ", ".join(done))
         self._told, self._told_counts = now, self.counts.copy()
 
     def close(self) -> None:

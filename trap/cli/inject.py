@@ -9,7 +9,6 @@ Its line is read here, without click, which alone would take as long as the rest
 recipients, whatever they look like.
 """
 
-import logging
 import os
 import select
 import signal
@@ -229,7 +228,6 @@ def _prepare() -> None:
     for each in _STOPPING:
         if signal.getsignal(each) != signal.SIG_IGN:
             signal.signal(each, _stopped)
-    logging.root.addHandler(logging.NullHandler())  # what is to be said is said in one line, at the end
 
 
 def _stopped(number: int, _frame: object) -> NoReturn:
