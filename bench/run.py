@@ -35,6 +35,7 @@ BENCHES = {
     "wave": "A wave of spam",
     "queues": "The queue",
     "end_to_end": "From port to archive",
+    "inject": "Delivery by a command",
     "search": "Pages of the archive",
     "search_live": "The archive, read and written at a time",
     "size": "Bytes a message",

@@ -40,6 +40,7 @@ def main() -> NoReturn:
     if meant(words) == "inject":
         gc.disable()  # it would look in vain, a dozen times, while modules are made
         try:
+            _load_msgspec()
             run = importlib.import_module("trap.cli.inject").main
         except BaseException as error:  # half an installation, no memory, no files: the mail must wait
             os.write(2, f"spamtrap: not taken, try again later: {error!a}\n".encode())
@@ -48,6 +49,21 @@ def main() -> NoReturn:
     group = importlib.import_module("trap.cli.group").spamtrap
     importlib.import_module("trap.cli.base").execute(group)
     raise AssertionError("execute returned")
+
+
+def _load_msgspec() -> None:
+    """Import msgspec without typing_extensions, which it prefers where it is there, and can do without.
+
+    That takes half of msgspec's time. A version that can't do without is imported as usual, later.
+    """
+    if "typing_extensions" not in sys.modules:
+        sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # "not there", to whoever imports it
+        try:
+            importlib.import_module("msgspec")
+        except ImportError:
+            pass
+        finally:
+            del sys.modules["typing_extensions"]
 
 
 def meant(words: list[str]) -> str:
