@@ -16,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from stages.copies.fingerprint import BANDS, SKETCH
+from stages.copies.slices import SLICES, Slices
 from stages.dedup import Dedup
-from stages.fingerprint import BANDS, SKETCH
-from stages.slices import SLICES, Slices
 from trap.config import Duration, Size
 from trap.job import Job
 

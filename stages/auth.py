@@ -26,9 +26,9 @@ What nobody knows within `timeout` is a temperror. Only when all resolvers are a
 import asyncio
 from typing import Any
 
-from stages import arcchain, author, dmarcpolicy, signature, spfcheck
-from stages.lookup import FAILED, Answer, Lookup
-from stages.signedmail import SignedMail, TooLarge
+from stages.authentication import arcchain, author, dmarcpolicy, signature, spfcheck
+from stages.authentication.signedmail import SignedMail, TooLarge
+from stages.names.lookup import FAILED, Answer, Lookup
 from trap.config import Duration, Size
 from trap.job import Job
 from trap.stage import Pass, Unavailable, Verdict

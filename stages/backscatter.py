@@ -11,9 +11,9 @@ note: a "bounce" of that sort is malware, and a sample worth keeping.
 from difflib import get_close_matches
 from typing import Any, get_args
 
-from stages.bounce import Finding, recognise
-from stages.bounce_evidence import THRESHOLD, Kind
-from stages.bounce_payload import carried
+from stages.bounces.bounce import Finding, recognise
+from stages.bounces.evidence import THRESHOLD, Kind
+from stages.bounces.payload import carried
 from trap.job import Job
 from trap.stage import Drop, Pass, Verdict
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from stages.expressions import expression
+from stages.shared.expressions import expression
 from trap.address import Address
 from trap.backend import Backends, Broken, Dialect, Unscannable
 from trap.command import Done, find, run

@@ -2,8 +2,8 @@
 
 A spammer sends one text a million times, with another name, number or link in each. The first
 `keep` copies within a `window` go on and show what there is to see; the others are dropped as
-"duplicate" and are counted. What a copy is: stages.fingerprint; how it is remembered:
-stages.campaigns.
+"duplicate" and are counted. What a copy is: stages.copies.fingerprint; how it is remembered:
+stages.copies.campaigns.
 
 Notes, on pass and drop alike:
 
@@ -21,8 +21,8 @@ import sqlite3
 import time
 from pathlib import Path
 
-from stages.campaigns import Campaigns, Sighting
-from stages.fingerprint import Fingerprint, fingerprint
+from stages.copies.campaigns import Campaigns, Sighting
+from stages.copies.fingerprint import Fingerprint, fingerprint
 from trap.config import Duration, Size
 from trap.job import Job
 from trap.stage import Drop, Pass, Unavailable, Verdict

@@ -19,11 +19,11 @@ questions are asked at once, and share one deadline. Only when no resolver is th
 import asyncio
 from collections.abc import Sequence
 
-from stages.blocklists import TEST_ADDRESSES, TEST_DOMAINS, Address, Blocklist, Zone, zone_of
-from stages.geo import NOBODY, Database, Origins, Sources
-from stages.inquiry import Inquiry
-from stages.lookup import Lookup
-from stages.relays import Trusted, address_of, relays
+from stages.names.blocklists import TEST_ADDRESSES, TEST_DOMAINS, Address, Blocklist, Zone, zone_of
+from stages.names.geo import NOBODY, Database, Origins, Sources
+from stages.names.inquiry import Inquiry
+from stages.names.lookup import Lookup
+from stages.names.relays import Trusted, address_of, relays
 from trap.archive.fields import indexed
 from trap.archive.links import domain_of, host, host_of
 from trap.archive.record import Record
@@ -41,7 +41,7 @@ class Dns:
             not given.
         timeout: for all questions about one message.
         probe: a name whose name servers (NS) every one of them knows.
-        asn: who knows whose network an address is in: {zone, zone6, names, mmdb}; see stages/geo.py.
+        asn: who knows whose network an address is in: {zone, zone6, names, mmdb}; see stages/names/geo.py.
         dnsbl: lists of addresses, as zones or as maps {zone, codes, bits, ipv6, test}.
         uribl: lists of domains, as zones or as maps {zone, codes, bits, ask, senders, addresses, test}.
         trusted: networks of our own.

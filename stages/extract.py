@@ -1,12 +1,12 @@
 """extract - take the sample out of forwarded mail, and note what the mail wants of its reader.
 
 Mail that a known donor forwards is unwrapped: from here on the original is what is judged and archived,
-with the donor's session in the note `donor` (stages.unwrap says how). Then the message is read, and
+with the donor's session in the note `donor` (stages/extraction/unwrap.py). Then the message is read, and
 
 * urls, links (what is to say of each of the urls), domains, addresses, phones, wallets: where to click,
-  write, call and pay (stages.indicators);
+  write, call and pay (stages.extraction.indicators);
 * attachments, archives, qr: files by their hashes, what is in them, with passwords that the message
-  names, and what codes in images say (stages.attachments);
+  names, and what codes in images say (stages.extraction.attachments);
 * truncated: what there may be more of, and why
 
 are noted; what a message has none of is left out, but for urls and domains. Every message passes: reading
@@ -17,13 +17,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from stages import attachments, qr
-from stages.attachments import Part
-from stages.budget import Budget, Exhausted
-from stages.donors import Donor
-from stages.entity import Entity, uuencoded
-from stages.indicators import Reader
-from stages.unwrap import unwrap
+from stages.extraction import attachments, qr
+from stages.extraction.attachments import Part
+from stages.extraction.budget import Budget, Exhausted
+from stages.extraction.donors import Donor
+from stages.extraction.entity import Entity, uuencoded
+from stages.extraction.indicators import Reader
+from stages.extraction.unwrap import unwrap
 from trap.archive.fields import TooSlow, cpu_limit
 from trap.config import Duration, Size
 from trap.job import Job

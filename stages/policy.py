@@ -19,9 +19,9 @@ from typing import Any
 
 import msgspec
 
-from stages.policy_fields import Message
-from stages.policy_hits import Counter, Hits
-from stages.policy_rules import Rule, Where, from_file, ours, read
+from stages.policies.fields import Message
+from stages.policies.hits import Counter, Hits
+from stages.policies.rules import Rule, Where, from_file, ours, read
 from trap.configcheck import nearest
 from trap.job import Job
 from trap.stage import Drop, Pass, Verdict

@@ -1,7 +1,7 @@
 """report - sum up each period, and keep a feed of facts that name nobody.
 
 Of every message that reaches it, the stage appends one line to the feed: what may be told of it,
-and why, stands in stages/facts.py. Nothing is told of mail that policy has marked never_report.
+and why, stands in stages/reports/facts.py. Nothing is told of mail that policy has marked never_report.
 When a period is over, one of its workers sums it up from the mail log and the feed, as text, as HTML
 with charts and as JSON. A quiet period is summed up too.
 
@@ -32,13 +32,13 @@ from pathlib import Path
 
 import msgspec
 
-from stages import render
-from stages.counting import summarise
-from stages.facts import gather
-from stages.feed import Feed
-from stages.guard import Guard
-from stages.period import DAY, HOUR, MINUTE, Period, iso
-from stages.summary import Past, Summary
+from stages.reports import render
+from stages.reports.counting import summarise
+from stages.reports.facts import gather
+from stages.reports.feed import Feed
+from stages.reports.guard import Guard
+from stages.reports.period import DAY, HOUR, MINUTE, Period, iso
+from stages.reports.summary import Past, Summary
 from trap.config import Duration
 from trap.fsio import replace_file
 from trap.job import Job

@@ -17,7 +17,7 @@ and its history, and may pass them on to services: not to tell them burns no tra
 
 from typing import Any, Literal
 
-from stages.rspamdclient import Judgement, Session
+from stages.clients.rspamd import Judgement, Session
 from trap.backend import Backends, Dialect, Unscannable
 from trap.config import Duration, Size
 from trap.job import Job

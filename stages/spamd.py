@@ -19,8 +19,8 @@ import re
 from contextlib import closing, suppress
 from typing import Literal
 
-from stages.received import received
-from stages.spamdclient import Judgement, Session
+from stages.clients.received import received
+from stages.clients.spamd import Judgement, Session
 from trap.address import Address
 from trap.backend import Backends, Broken, Dialect, Unscannable
 from trap.config import Duration, Size

@@ -13,7 +13,7 @@ It is called `clamav` as well. What it decides:
 
 from typing import Any
 
-from stages.clamd import Answer, Session
+from stages.clients.clamd import Answer, Session
 from trap.address import Address
 from trap.backend import Backends, Dialect, Unscannable
 from trap.config import Duration, Size

@@ -3,7 +3,7 @@
 import base64
 import quopri
 
-from stages.donors import Donor
+from stages.extraction.donors import Donor
 from trap.envelope import Envelope, Rcpt
 
 SPAM = (

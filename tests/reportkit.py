@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from stages.report import GRACE, Report
-from stages.summary import Summary
+from stages.reports.summary import Summary
 from trap.envelope import Envelope, Rcpt
 from trap.job import Job, new_id
 from trap.maillog import MailLog

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from stages.lookup import Answer
+from stages.names.lookup import Answer
 
 Zone = dict[str, list[str]]
 """Names, and for each its records: "A 192.0.2.1", "MX 10 mx.a.example", "TXT v=spf1 -all", "FAIL", …"""
@@ -23,7 +23,7 @@ class Names:
         self.asked: Counter[tuple[str, str]] = Counter()
 
     async def query(self, name: str, rdtype: str) -> Answer:
-        """As stages/lookup.py does."""
+        """As stages/names/lookup.py does."""
         return self.answer(name, rdtype)
 
     def answer(self, name: str, rdtype: str) -> Answer:

@@ -22,7 +22,7 @@ from zonekit import Names
 
 from stages import auth as module
 from stages.auth import MAX_LOOKUPS, MAX_SIGNATURES, Auth
-from stages.signedmail import MAX_HEADER
+from stages.authentication.signedmail import MAX_HEADER
 from trap.config import Duration, Size
 from trap.envelope import Envelope
 from trap.job import Job

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages import bounce
 from stages.backscatter import KINDS, Backscatter
-from stages.bounce_evidence import (
+from stages.bounces import bounce
+from stages.bounces.evidence import (
     DETECTED,
     FAMILY,
     HEADER_RULES,
@@ -27,7 +27,7 @@ from stages.bounce_evidence import (
     TEXT_RULES,
     THRESHOLD,
 )
-from stages.bounce_payload import MAX_SCAN, carried
+from stages.bounces.payload import MAX_SCAN, carried
 from trap.envelope import Envelope
 from trap.job import Job
 from trap.stage import Drop, Pass, Verdict

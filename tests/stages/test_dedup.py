@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from stages import campaigns, dedup, slices
+from stages import dedup
+from stages.copies import campaigns, slices
 from stages.dedup import Dedup
 from trap.config import Duration, Size
 from trap.envelope import Envelope

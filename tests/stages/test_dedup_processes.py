@@ -10,7 +10,7 @@ import pytest
 WORKER = """
 import os, signal, sys
 from pathlib import Path
-from stages.campaigns import Campaigns
+from stages.copies.campaigns import Campaigns
 from stages.dedup import Dedup
 from trap.envelope import Envelope
 from trap.job import Job

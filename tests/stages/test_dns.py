@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from mmdbkit import GEOLITE_ASN, GEOLITE_COUNTRY, IPINFO, IPINFO_OLD, mmdb
 from support import every, free_port
 
-from stages.blocklists import FAILURES, Zone, reverse
 from stages.dns import Dns
-from stages.geo import Sources
-from stages.relays import MAX_FIELDS, Trusted, address_of, is_public, relays
+from stages.names.blocklists import FAILURES, Zone, reverse
+from stages.names.geo import Sources
+from stages.names.relays import MAX_FIELDS, Trusted, address_of, is_public, relays
 from trap.config import Duration
 from trap.configfile import parse
 from trap.envelope import Envelope
@@ -424,7 +424,7 @@ async def test_what_has_no_answer_in_time_is_missing_and_nothing_else() -> None:
 async def test_a_list_that_never_answers_is_left_alone_and_asked_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("stages.blocklists.PAUSE", 0.1)
+    monkeypatch.setattr("stages.names.blocklists.PAUSE", 0.1)
     async with name_server("99.2.0.192.slow.example. 60 A 127.0.0.2") as server:
         server.mood = except_for("slow", saying(dns.rcode.SERVFAIL))
         stage = Dns(server.address, dnsbl=["slow.example"])

@@ -12,9 +12,9 @@ import pytest
 from forwardkit import DONOR, FORWARDS, SESSION, SPAM
 from support import every
 
-from stages.budget import Budget, Exhausted
-from stages.donors import Donor
 from stages.extract import Extract
+from stages.extraction.budget import Budget, Exhausted
+from stages.extraction.donors import Donor
 from trap.config import Duration, Size
 from trap.envelope import Envelope, Rcpt
 from trap.job import Job
@@ -120,7 +120,7 @@ def test_a_setting_that_is_wrong(most):
 
 
 def test_codes_that_nobody_can_read(monkeypatch):
-    monkeypatch.setattr("stages.qr.is_available", lambda: False)
+    monkeypatch.setattr("stages.extraction.qr.is_available", lambda: False)
     with pytest.raises(ValueError, match="libraries are missing"):
         Extract(qr=True)
     judged(b"\r\nhello", Extract())

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from letters import LETTERS
 
+from stages.policies.fields import MAX_VALUE, Message, field, noted
+from stages.policies.patterns import pattern
+from stages.policies.rules import OUR_SETS, from_file
 from stages.policy import Policy
-from stages.policy_fields import MAX_VALUE, Message, field, noted
-from stages.policy_patterns import pattern
-from stages.policy_rules import OUR_SETS, from_file
 from trap.configfile import Source
 from trap.envelope import Envelope, Rcpt
 from trap.job import Job

@@ -174,7 +174,7 @@ def test_a_day_takes_in_its_hours(trap: Trap, clock: Clock) -> None:
 def test_one_worker_sums_up_and_the_others_go_on(
     trap: Trap, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stages.counting.CHUNK", 1)
+    monkeypatch.setattr("stages.reports.counting.CHUNK", 1)
     monkeypatch.setattr(report, "SLICE", -1.0)
     one, two = trap.worker(), trap.worker()
     for _ in range(10):

@@ -22,8 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import every
 
+from stages.clients.rspamd import MAX_ANSWER, MAX_FUZZY, MAX_NAME, MAX_SYMBOLS, Judgement, Session
 from stages.rspamd import Rspamd
-from stages.rspamdclient import MAX_ANSWER, MAX_FUZZY, MAX_NAME, MAX_SYMBOLS, Judgement, Session
 from trap.address import Address
 from trap.backend import Broken
 from trap.config import Duration, Size

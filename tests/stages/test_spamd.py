@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import every
 
+from stages.clients.spamd import MAX_ANSWER, MAX_NAME, MAX_RULES, Judgement, Session
 from stages.spamd import Spamd
-from stages.spamdclient import MAX_ANSWER, MAX_NAME, MAX_RULES, Judgement, Session
 from trap.address import Address
 from trap.backend import Broken
 from trap.config import Duration, Size

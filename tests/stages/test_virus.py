@@ -17,7 +17,7 @@ from daemons import clamd as running_clamd
 from fakeserver import Opened, Talk, fake, relay, says
 from support import every, free_port
 
-from stages.clamd import MAX_SCANS, Session
+from stages.clients.clamd import MAX_SCANS, Session
 from stages.virus import Virus
 from trap.address import Address
 from trap.backend import Broken

@@ -1,0 +1,1 @@
+"""Who really sent a message: SPF, DKIM, ARC and DMARC."""

@@ -1,0 +1,1 @@
+"""Clients of scanners: one conversation each, without limits of time of their own."""

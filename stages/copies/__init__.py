@@ -1,0 +1,1 @@
+"""What dedup knows of texts: what makes two of them copies, and which campaigns there are."""

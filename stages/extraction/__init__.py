@@ -1,0 +1,1 @@
+"""What a message wants of its reader, and what came with it."""

@@ -1,0 +1,1 @@
+"""What the DNS knows: look-ups, block lists, networks and countries."""

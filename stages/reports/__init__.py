@@ -1,0 +1,1 @@
+"""What the stage report writes: counts of a period, without the identities of the trap."""
