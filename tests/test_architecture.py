@@ -38,6 +38,7 @@ FOUNDATION = {
     "address",
     "board",
     "backend",
+    "backendserver",
     "backendstate",
     "__init__",
 }

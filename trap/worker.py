@@ -25,6 +25,7 @@ from typing import Any
 
 from trap.backend import Backends
 from trap.backendstate import Teller
+from trap.breaker import Breaker
 from trap.claim import Claim, Consumer
 from trap.config import Config
 from trap.configfile import ConfigError
@@ -46,50 +47,12 @@ YOUNG = 20_000
 """Objects made before Python looks for cycles among them; its own choice is 700, many times a message."""
 GLANCE = 0.1
 """Seconds between looks whether a stage's backends are back; they find out themselves."""
-BACKOFF = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds a stage is left alone after its backend was found away, by consecutive failures."""
 HARD_LIMIT = 2.0
 """A stage that overstays its deadline by this factor and can't even be interrupted is killed."""
 
 
 class DeadlineExceeded(Exception):
     """The stage took longer for one job than its deadline."""
-
-
-class Breaker:
-    """Remembers that a backend is away, and when it may be tried again, by one job."""
-
-    def __init__(self) -> None:
-        self.failures = 0
-        self.tripped = 0.0
-        self.until = 0.0
-
-    def trip(self, asked: float) -> float:
-        """Note that what was asked at `asked` (monotonic clock) failed.
-
-        Returns:
-            How long the backend is left alone, in seconds; 0 when it was asked before the last
-            failure was known: many jobs in flight count as one.
-        """
-        now = time.monotonic()
-        if asked < self.tripped:
-            return 0.0
-        pause = BACKOFF[min(self.failures, len(BACKOFF) - 1)]
-        self.failures += 1
-        self.tripped, self.until = now, now + pause
-        return pause
-
-    def reset(self) -> bool:
-        """Note that the backend answered; returns whether it was away."""
-        was_away = self.failures > 0
-        self.failures = 0
-        self.until = 0.0
-        return was_away
-
-    @property
-    def remaining(self) -> float:
-        """Seconds until the next try; 0 when it is due."""
-        return max(0.0, self.until - time.monotonic()) if self.failures else 0.0
 
 
 class Worker:

@@ -24,8 +24,9 @@ from echokit import (
 )
 from support import free_port
 
-import trap.backend
-from trap.backend import FAILURES, MAX_BLAMED, MAX_IDLE, PATIENCE, Backends, Dialect, Unscannable
+import trap.backendserver
+from trap.backend import MAX_BLAMED, PATIENCE, Backends, Dialect, Unscannable
+from trap.backendserver import FAILURES, MAX_IDLE
 from trap.backendstate import AWAY, UP
 from trap.stage import Unavailable
 
@@ -73,7 +74,7 @@ async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trap.backend, "PROBE_PAUSE", 0.1)
+    monkeypatch.setattr(trap.backendserver, "PROBE_PAUSE", 0.1)
 
 
 # When all is well
@@ -106,7 +107,7 @@ async def test_a_connection_that_was_closed_meanwhile_is_nobodys_failure(server:
 
 
 async def test_a_connection_is_not_kept_for_ever(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trap.backend, "IDLE", -1.0)
+    monkeypatch.setattr(trap.backendserver, "IDLE", -1.0)
     async with asking(server) as backends:
         await say(backends)
         await say(backends)
@@ -116,7 +117,7 @@ async def test_a_connection_is_not_kept_for_ever(server: Server, monkeypatch: py
 async def test_a_connection_that_nobody_needs_is_closed(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trap.backend, "IDLE", 0.1)
+    monkeypatch.setattr(trap.backendserver, "IDLE", 0.1)
     async with asking(server) as backends:
         await asyncio.gather(*(say(backends) for _ in range(3)))
         await until(lambda: not server._talks)  # though nothing is asked any more
@@ -330,3 +331,17 @@ async def test_nothing_is_left_open_or_running(server: Server) -> None:
     await asyncio.sleep(0.05)
     mine = asyncio.all_tasks() - {asyncio.current_task()} - server._talks
     assert not [task for task in mine if "_watch" in repr(task)]
+
+
+async def test_who_is_silent_for_long_is_probed_less_often(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a probe began may be in hand there for as long as the trouble lasts."""
+    monkeypatch.setattr(trap.backendserver, "PROBE_PATIENCE", 0.1)
+    server.manner = never
+    async with asking(server, limit=0.4) as backends:
+        await asyncio.gather(*(say(backends) for _ in range(FAILURES)), return_exceptions=True)
+        for seconds in (0.1, 0.2, 0.4, 0.4):
+            await until(lambda: f"no answer to a probe within {seconds:g} s" in backends.away)  # noqa: B023
+        server.manner = well
+        await until(lambda: not backends.away)

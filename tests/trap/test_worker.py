@@ -20,9 +20,11 @@ from faultkit import Child, fail_with, faulty, in_child
 from support import eventually
 from watchdog.observers.inotify_c import InotifyFD
 
+import trap.breaker
 import trap.wake
 import trap.worker
 from trap.audit import audit
+from trap.breaker import Breaker
 from trap.claim import BAD, Claim
 from trap.config import Config, Duration, Stage, paths_below
 from trap.envelope import Envelope
@@ -30,7 +32,7 @@ from trap.job import Job
 from trap.ledger import events
 from trap.queue import Spool
 from trap.stage import Drop, Pass, Unavailable
-from trap.worker import Breaker, Worker
+from trap.worker import Worker
 
 # A worker uses SIGALRM for its stage's deadline, so pytest-timeout can't.
 pytestmark = [pytest.mark.timeout(60, method="thread"), pytest.mark.usefixtures("files_are_closed")]
@@ -40,7 +42,7 @@ pytestmark = [pytest.mark.timeout(60, method="thread"), pytest.mark.usefixtures(
 def _quick(monkeypatch):
     """Ticks and back-offs at a hundredth of their length."""
     monkeypatch.setattr(trap.worker, "TICK", 0.02)
-    monkeypatch.setattr(trap.worker, "BACKOFF", (0.01, 0.02, 0.03))
+    monkeypatch.setattr(trap.breaker, "BACKOFF", (0.01, 0.02, 0.03))
 
 
 class UntilDone(Worker):

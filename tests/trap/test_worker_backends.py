@@ -12,7 +12,7 @@ import pytest
 from echokit import DIALECT, Echo, Server, never, reset, well
 from support import eventually
 
-import trap.backend
+import trap.backendserver
 import trap.worker
 from trap import backendstate
 from trap.audit import audit
@@ -44,7 +44,7 @@ class Asking:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trap.worker, "TICK", 0.02)
-    monkeypatch.setattr(trap.backend, "PROBE_PAUSE", 0.05)
+    monkeypatch.setattr(trap.backendserver, "PROBE_PAUSE", 0.05)
 
 
 @contextmanager

@@ -568,7 +568,7 @@ def test_options_stand_anywhere_before_two_dashes(
 def test_help_is_clicks_and_ends_well(run: Run, line: list[str]) -> None:
     result = run(*line)
     assert result.code == 0
-    assert result.out.startswith("Usage: spamtrap inject [OPTIONS] RCPT...")
+    assert "inject [OPTIONS] RCPT..." in result.out.splitlines()[0]
     assert "Exit code 0 when it is in the queue" in result.out
 
 
