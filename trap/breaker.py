@@ -1,4 +1,4 @@
-"""What the worker remembers of trouble that is no job's fault: when to try again, a little later each time."""
+"""What the worker remembers of trouble that is no job's fault: when to try again, later each time."""
 
 import time
 
