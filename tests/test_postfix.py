@@ -9,9 +9,11 @@ import os
 import pwd
 import random
 import re
+import select
 import shutil
 import signal
 import smtplib
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -53,6 +55,8 @@ maximal_backoff_time = 1s
 queue_run_delay = 1s
 transport_retry_time = 1s
 smtpd_client_connection_count_limit = 0
+smtpd_soft_error_limit = 1000
+smtpd_hard_error_limit = 1000
 """
 RECEIVED = re.compile(rb"Received: [^\r\n]*(?:\r\n\t[^\r\n]*)*\r\n")
 QUEUE_ID = re.compile(rb"\tby \S+ \(Postfix\) with \S+ id (\w+)")
@@ -68,7 +72,7 @@ class Deployed:
 
     def __init__(self, directory: Path) -> None:
         self.homes = {way: directory / way for way in WAYS}
-        self.port = free_port()
+        self.port, self.lossy = free_port(), free_port()
         self.program = directory / "spamtrap"
         self.postfix: Postfix
         self.sink: subprocess.Popen[bytes] | None = None
@@ -105,7 +109,9 @@ class Deployed:
     def main(self) -> str:
         """main.cf of the recipe, for these domains and this trap."""
         text = (FILES / "main.cf").read_text()
-        text = text.replace("relay_domains = trap.example", "relay_domains = pipe.example lmtp.example")
+        text = text.replace(
+            "relay_domains = trap.example", "relay_domains = pipe.example lmtp.example lost.example"
+        )
         text = text.replace("/etc/postfix/spamtrap-transport", "{0}/etc/spamtrap-transport")
         assert f"message_size_limit = {Config().smtp.max_size - BESIDE}\n" in text
         return re.sub(r"message_size_limit = \d+", f"message_size_limit = {MOST - BESIDE}", text) + FOR_TESTS
@@ -126,8 +132,8 @@ class Deployed:
     def transport(self) -> str:
         """The table of the recipe, with both its ways."""
         text = (FILES / "spamtrap-transport").read_text().replace("127.0.0.1:2524", f"127.0.0.1:{self.port}")
-        text = text.replace("#trap.example", "pipe.example")
-        return text.replace("\ntrap.example", "\nlmtp.example")
+        text = text.replace("#trap.example", "pipe.example").replace("\ntrap.example", "\nlmtp.example")
+        return text + f"lost.example spamtrap-lmtp:inet:127.0.0.1:{self.lossy}\n"
 
     def start_sink(self) -> None:
         """The trap that listens for LMTP."""
@@ -397,7 +403,7 @@ def broken(deployed: Deployed) -> Iterator[None]:
 
 
 def test_more_at_once_than_it_can_take_wait_their_turn(deployed: Deployed, way: str) -> None:
-    sent = send(deployed.postfix, way, 30 if way == "pipe" else 200)
+    sent = send(deployed.postfix, way, 25 if way == "pipe" else 150)
     deployed.postfix.delivers_all(60)
     assert sorted(map(as_sent, deployed.jobs(way))) == sorted(sent)
 
@@ -442,6 +448,46 @@ def test_no_trap_at_all_makes_it_wait(deployed: Deployed) -> None:
     assert sorted(map(as_sent, deployed.jobs("lmtp"))) == sorted(sent)
 
 
+def test_what_comes_twice_because_our_250_was_lost_is_told(deployed: Deployed) -> None:
+    """The trap has it, the mail server does not know, and so brings it again: LMTP can't do better."""
+    deployed.empty()
+    with losing_the_first_250(deployed.lossy, deployed.port):
+        send(deployed.postfix, "lost", 1)
+        deployed.postfix.delivers_all()
+    first, second = deployed.jobs("lmtp")
+    assert first.message == second.message
+    assert first.id != second.id
+    (told,) = re.findall(rf"{queue_id(first)}: .*status=deferred \((.*)\)", deployed.postfix.log)
+    assert told.endswith("message may be sent more than once")
+    assert deployed.postfix.returns() == []
+
+
+@contextlib.contextmanager
+def losing_the_first_250(port: int, behind: int) -> Iterator[None]:
+    """A line to the trap that breaks when the first message is taken, before the mail server hears of it."""
+    lost = False
+
+    def serve() -> None:
+        nonlocal lost
+        with contextlib.suppress(OSError):  # the server is closed
+            while True:
+                client, _ = server.accept()
+                with client, socket.create_connection(("127.0.0.1", behind)) as trap:
+                    both = {client: trap, trap: client}
+                    while data := (ready := select.select(both, [], [])[0][0]).recv(65_536):
+                        if ready is trap and b"queued as" in data and not lost:
+                            lost = True
+                            break
+                        both[ready].sendall(data)
+
+    with socket.create_server(("127.0.0.1", port)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
 def test_killed_again_and_again_nothing_is_lost_and_twice_is_told(deployed: Deployed, way: str) -> None:
     """SIGKILL, which nobody can answer for: what was on its way comes again, and maybe was there already.
 
@@ -453,8 +499,8 @@ def test_killed_again_and_again_nothing_is_lost_and_twice_is_told(deployed: Depl
     killer = threading.Thread(target=_kill, args=(deployed, way, killing, killed))
     killer.start()
     try:
-        sent = send(deployed.postfix, way, 25 if way == "pipe" else 150)
-        eventually(lambda: len(killed) >= 8, 40, "it is killed often enough")
+        sent = send(deployed.postfix, way, 20 if way == "pipe" else 100)
+        eventually(lambda: len(killed) >= 6, 40, "it is killed often enough")
     finally:
         killing.set()
         killer.join()
