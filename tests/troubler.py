@@ -105,6 +105,9 @@ class Troubler(Proxy):
         path: of a UNIX socket to listen at, instead of a port on loopback.
         mode: to begin with.
         spare: pieces of an answer (greetings) that get through whole before a trouble begins.
+
+    Attributes:
+        clings: conversations that hang stay so, whatever the mode is then.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class Troubler(Proxy):
         self.socket = str(path)
         self.port = 0
         self.spare = spare
+        self.clings = False
         self._target = target
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
@@ -136,7 +140,7 @@ class Troubler(Proxy):
 
     async def _turn(self, mode: str) -> None:
         self._mode = mode
-        for event in self._spoilt.values():
+        for event in () if self.clings else self._spoilt.values():
             event.set()
         if mode == "refuse":
             for line, task in self._open.items():
@@ -206,7 +210,7 @@ class Troubler(Proxy):
     async def _answer(self, server: "Line", client: "Line") -> None:
         spare = self.spare
         while piece := await server.read():
-            if spare and self._mode != "pass":
+            if spare:
                 spare -= 1
             elif self._mode in {"half", "reset"}:
                 await client.write(piece[: len(piece) // 2])
