@@ -284,5 +284,5 @@ def test_programs_that_stages_ask(reader: Visitor, config: Config, sink: Board) 
     assert "<b>connection" not in page
     shown = text(page)
     assert "clamd at /run/clamd.ctl, which virus asks, is away for 2m: &lt;b&gt;connection refused." in shown
-    assert "3 messages passed virus unjudged" in shown
-    assert "clamd at 127.0.0.1:3310 virus up" in shown
+    assert "clamd at /run/clamd.ctl virus away for 2m 7 0 0 3" in shown
+    assert "clamd at 127.0.0.1:3310 virus up 5 0 0" in shown
