@@ -4,7 +4,7 @@ import asyncio
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from typing import Any
 
 import dns.flags
@@ -158,12 +158,11 @@ async def name_server(*records: str, ttl: int = 60) -> AsyncIterator[NameServer]
     server = NameServer(records, ttl)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
+        with closing(writer), suppress(asyncio.IncompleteReadError, ConnectionError):
             (length,) = struct.unpack("!H", await reader.readexactly(2))
             for answer in await server.reply(await reader.readexactly(length), True):
                 writer.write(struct.pack("!H", len(answer)) + answer)
                 await writer.drain()
-        writer.close()
 
     loop = asyncio.get_running_loop()
     streams = await asyncio.start_server(serve, "127.0.0.1", 0)

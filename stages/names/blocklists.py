@@ -2,10 +2,11 @@
 
 A list answers with addresses in 127.0.0.0/8, each of which is a reason. Others mean that somebody
 between us and the list has an answer to everything. Some are no reason but a refusal: they are for who asks
-too much, or through a resolver that the whole world uses. Who refuses, or has no answer time after
-time, is left alone for a while: that saves the mail a wait, and the list our questions.
+too much, or through a resolver that the whole world uses. Who refuses is left alone for a while; who has
+no answer time after time is asked no more than once in a few seconds, for which no message waits long.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from stages.names.lookup import Answer, Lookup
+from stages.names.resolver import seen
 from trap.archive.links import host
 from trap.backend import Finding
 from trap.envelope import printable
@@ -25,8 +27,10 @@ log = logging.getLogger("spamtrap.dns")
 
 LEFT_ALONE = 300.0
 """Seconds for which a list that refuses is not asked."""
-PAUSE = 30.0
-"""Seconds for which one is not asked that has no answers."""
+PAUSE = 3.0
+"""Seconds between two questions to one that has no answers."""
+PATIENCE = 1.0
+"""Seconds that a message waits for the answer to such a question."""
 FAILURES = 10
 """Answers in a row that never came, after which it has none."""
 MAX_CODES = 10
@@ -105,6 +109,7 @@ class Blocklist:
         self._lookup = lookup
         self._failures = 0
         self._until = 0.0
+        self._trials: set[asyncio.Task[list[str]]] = set()
 
     async def about_address(self, address: Address) -> list[str]:
         """Why an address is listed; nothing when it is not, or is none that this list knows.
@@ -157,23 +162,47 @@ class Blocklist:
         return Finding(self.name, good=False, text=trouble)
 
     async def _ask(self, asked: str) -> list[str]:
-        if time.monotonic() < self._until:
-            if self.refusal:
-                return []
+        name = f"{asked}.{self.name}"
+        left_alone = time.monotonic() < self._until
+        if left_alone and self.refusal:
+            return []
+        if known := self._lookup.known(name, "A"):  # which tells nothing of the list as it is now
+            if known.status == "servfail":
+                raise NoAnswer
+            return self._read(known)
+        if left_alone:
             raise NoAnswer
-        answer = await self._lookup.query(f"{asked}.{self.name}", "A")
+        if self._failures >= FAILURES:
+            return await self._try(name)
+        return await self._hear(name)
+
+    async def _try(self, name: str) -> list[str]:
+        """Ask a list that had no answers. The question goes on when the message has gone."""
+        self._until = time.monotonic() + PAUSE
+        trial = asyncio.ensure_future(self._hear(name))
+        self._trials.add(trial)
+        trial.add_done_callback(self._trials.discard)
+        trial.add_done_callback(seen)
+        await asyncio.wait([trial], timeout=PATIENCE)
+        if not trial.done():
+            raise NoAnswer
+        return trial.result()
+
+    async def _hear(self, name: str) -> list[str]:
+        answer = await self._lookup.query(name, "A")
         if answer.status == "servfail":
             self.late()
             raise NoAnswer
-        self._failures = 0
+        if self._failures >= FAILURES:
+            log.warning("%s has answers again", self.name)
+        self._failures, self._until = 0, 0.0
         return self._read(answer)
 
     def late(self) -> None:
         """Note that an answer did not come."""
         self._failures += 1
-        if self._failures >= FAILURES:
-            if self._failures == FAILURES:
-                log.warning("%s has no answers: it is asked again every %g s", self.name, PAUSE)
+        if self._failures == FAILURES:
+            log.warning("%s has no answers: it is asked again every %g s", self.name, PAUSE)
             self.refusal, self._until = "", time.monotonic() + PAUSE
 
     def _read(self, answer: Answer) -> list[str]:

@@ -24,8 +24,9 @@ from trap.backend import Backends, Broken, Dialect
 
 MIN_TTL, MAX_TTL = 5.0, 3600.0
 """Seconds that an answer is kept at least and at most."""
-SERVFAIL_TTL = 10.0
-"""Seconds for which a name that can't be looked up is not asked for again."""
+SERVFAIL_TTL = 2.0
+"""Seconds for which a name that can't be looked up is not asked for again: RFC 9520 wants one at least. Our
+resolver keeps failures by itself, and what is well again should be known soon."""
 MAX_RECORDS = 100
 """Records of an answer that are looked at."""
 MAX_KEPT = 4096
@@ -114,17 +115,26 @@ class Lookup:
         if asked is None:
             return NOWHERE
         key = (asked, rdtype)
-        if found := self._cache.get(key):
-            until, answer = found
-            if time.monotonic() < until:
-                self._cache.move_to_end(key)
-                return answer
-            del self._cache[key]
+        if answer := self._kept(key):
+            return answer
         task = self._flying.get(key)
         if task is None:
             task = self._flying[key] = asyncio.ensure_future(self._fly(key))
             task.add_done_callback(seen)
         return await asyncio.shield(task)  # others may wait for it too
+
+    def known(self, name: str, rdtype: str) -> Answer | None:
+        """What `query` would answer without asking anybody; None when it would have to."""
+        asked = name_of(name)
+        return NOWHERE if asked is None else self._kept((asked, rdtype))
+
+    def _kept(self, key: Key) -> Answer | None:
+        until, answer = self._cache.get(key, (0.0, None))
+        if time.monotonic() < until:
+            self._cache.move_to_end(key)
+            return answer
+        self._cache.pop(key, None)
+        return None
 
     async def _fly(self, key: Key) -> Answer:
         try:
@@ -155,10 +165,10 @@ class Lookup:
 
 def read(message: dns.message.Message) -> tuple[Answer, float]:
     """What a resolver's answer says, and for how many seconds that holds."""
-    if message.rcode() not in ANSWERS:
+    if not isinstance(message, dns.message.QueryMessage) or message.rcode() not in ANSWERS:
         return FAILED, SERVFAIL_TTL
     try:
-        chain = message.resolve_chaining()  # type: ignore[attr-defined]  # of QueryMessage, as all answers are
+        chain = message.resolve_chaining()
     except dns.exception.DNSException:  # aliases without an end, records of what does not exist
         return FAILED, SERVFAIL_TTL
     ttl = min(max(float(chain.minimum_ttl), MIN_TTL), MAX_TTL)

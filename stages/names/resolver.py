@@ -12,7 +12,7 @@ else away. Each question has a socket, and with it a port, and an id of its own 
 import asyncio
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,6 +31,10 @@ PAYLOAD = 1232
 """Bytes of the longest answer that is taken over UDP: none of this size is ever cut in pieces (RFC 9715)."""
 MAX_NAME = 253
 MAX_LABEL = 63
+
+AGAIN = 3.0
+"""Seconds after which a question is sent again at the latest, and a connection without an answer given up
+for another: what was silent may have come back, and what was lost never will."""
 
 _MAX_DATAGRAM = 65535
 ANSWERS = (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)
@@ -141,19 +145,18 @@ class Resolver:
     async def _exchange(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> dns.message.Message:
         query = dns.message.make_query(name, kind, use_edns=0, payload=PAYLOAD)
         with self._socket() as sock:
-            try:
-                async with asyncio.timeout(self._patience):
-                    answer = await _over_udp(sock, query)
-            except TimeoutError:
-                answer = await _over_udp(sock, query)  # it may have got lost
+            answer = await _again_and_again(lambda: _over_udp(sock, query), self._patience)
         if answer.rcode() in ANSWERS:
             self._answered = time.monotonic()
         if answer.flags & dns.flags.TC:
             try:
-                answer = await dns.asyncquery.tcp(query, self._host, port=self._port, ignore_trailing=True)
+                answer = await _again_and_again(lambda: self._over_tcp(query), AGAIN)
             except (OSError, EOFError, dns.exception.DNSException):  # what there is of it is of no use
                 answer.set_rcode(dns.rcode.SERVFAIL)
         return answer
+
+    async def _over_tcp(self, query: dns.message.Message) -> dns.message.Message:
+        return await dns.asyncquery.tcp(query, self._host, port=self._port, ignore_trailing=True)
 
     @contextmanager
     def _socket(self) -> Iterator[socket.socket]:
@@ -170,6 +173,26 @@ def seen(task: asyncio.Task[Any]) -> None:
     """Look at how a task ended: whoever waited for it may be gone, and nobody else does."""
     if not task.cancelled():
         task.exception()
+
+
+async def _again_and_again(
+    question: Callable[[], Awaitable[dns.message.Message]], patience: float
+) -> dns.message.Message:
+    """Ask until there is an answer, or whoever waits for it does so no longer.
+
+    Args:
+        question: sends it, and reads the answer.
+        patience: seconds for the first answer; then twice that, and so on, up to AGAIN.
+    """
+    while True:
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(patience):
+                return await question()
+        except TimeoutError:
+            if time.monotonic() - begun < patience:  # the kernel's word for it
+                raise
+        patience = min(2 * patience, AGAIN)
 
 
 async def _over_udp(sock: socket.socket, query: dns.message.Message) -> dns.message.Message:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dns.rcode
@@ -19,7 +20,7 @@ from mmdbkit import GEOLITE_ASN, GEOLITE_COUNTRY, IPINFO, IPINFO_OLD, mmdb
 from support import every, free_port
 
 from stages.dns import Dns
-from stages.names.blocklists import FAILURES, Zone, reverse
+from stages.names.blocklists import FAILURES, PAUSE, Zone, reverse
 from stages.names.geo import Sources
 from stages.names.relays import MAX_FIELDS, Trusted, address_of, is_public, relays
 from trap.config import Duration
@@ -437,6 +438,44 @@ async def test_a_list_that_never_answers_is_left_alone_and_asked_again(
         await asyncio.sleep(0.11)
         verdict = await stage.process(job(client="192.0.2.99"))
         assert verdict.notes["listed"] == {"slow.example": ["127.0.0.2"]}
+
+
+async def test_a_list_that_had_no_answers_is_asked_by_one_message_at_a_time_that_waits_for_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stages.names.blocklists.PATIENCE", 0.1)
+    clients = [f"192.0.2.{number}" for number in range(100, 140)]
+    async with name_server("139.2.0.192.slow.example. 60 A 127.0.0.2") as server:
+        server.mood = except_for("slow", saying(dns.rcode.SERVFAIL))
+        stage = Dns(server.address, Duration("20s"), dnsbl=["slow.example"])
+
+        async def asked_about(clients: list[str]) -> int:
+            before = sum(count for name, count in server.asked.items() if "slow" in name)
+            await asyncio.gather(*(stage.process(job(client=client)) for client in clients))
+            return sum(count for name, count in server.asked.items() if "slow" in name) - before
+
+        assert await asked_about(clients[:FAILURES]) == FAILURES
+        later = SimpleNamespace(monotonic=lambda: time.monotonic() + PAUSE)
+        monkeypatch.setattr("stages.names.blocklists.time", later)
+        server.mood = except_for("slow", late(0.5))
+        begun = time.monotonic()
+        assert await asked_about(clients[FAILURES:30]) == 1
+        assert time.monotonic() - begun < 0.1 + SLACK
+        await asyncio.sleep(0.6)  # the answer that nobody waited for ends it
+        assert await asked_about(clients[30:]) == 10
+        assert (await stage.process(job(client=clients[-1]))).notes["listed"]
+
+
+async def test_what_is_known_of_a_list_that_has_no_answers_is_noted() -> None:
+    async with name_server(LISTED.format("127.0.0.2")) as server:
+        stage = Dns(server.address, dnsbl=["bl.example"])
+        await stage.process(job())
+        server.mood = except_for("bl.example", saying(dns.rcode.SERVFAIL))
+        for number in range(FAILURES):
+            assert (await stage.process(job(client=f"192.0.2.1{number}"))).notes["missing"]
+            assert (await stage.process(job())).notes["listed"] == {"bl.example": ["127.0.0.2"]}
+        assert (await stage.process(job(client="192.0.2.99"))).notes["missing"]
+        assert not server.asked["99.2.0.192.bl.example. A"]
 
 
 async def test_without_any_resolver_it_is_unavailable() -> None:

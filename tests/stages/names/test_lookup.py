@@ -18,6 +18,7 @@ import pytest
 import uvloop
 from daemons import Daemon, unbound
 from dnskit import (
+    Mood,
     NameServer,
     Reply,
     cut_off,
@@ -269,6 +270,41 @@ async def test_a_question_that_got_lost_is_asked_again() -> None:
     async with name_server(A) as server:
         server.mood = forgetful
         assert await Lookup(server.address, timeout=1.5).query("a.example", "A") == ADDRESS
+
+
+async def test_however_often_it_got_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def forgetful(server: NameServer, query: dns.message.Message, tcp: bool) -> Reply:
+        return server.truth(query) if server.asked["a.example. A"] > 3 else None
+
+    monkeypatch.setattr("stages.names.resolver.AGAIN", 0.1)
+    async with name_server(A, ". 60 NS a.root.example.") as server:
+        server.mood = except_for("a.example", forgetful)
+        assert await Lookup(server.address, timeout=0.9).query("a.example", "A") == ADDRESS
+
+
+async def test_tcp_that_is_silent_is_tried_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def forgetful(server: NameServer, query: dns.message.Message, tcp: bool) -> Reply:
+        if tcp and server.asked["a.example. A"] <= 3:
+            await asyncio.sleep(60)
+        return await cut_off(server, query, tcp)
+
+    monkeypatch.setattr("stages.names.resolver.AGAIN", 0.1)
+    async with name_server(A) as server:
+        server.mood = forgetful
+        assert await Lookup(server.address, timeout=5.0).query("a.example", "A") == ADDRESS
+
+
+@pytest.mark.parametrize("mood", [silently, saying(dns.rcode.SERVFAIL)], ids=["silent", "servfail"])
+async def test_a_name_that_is_well_again_is_soon_known(monkeypatch: pytest.MonkeyPatch, mood: Mood) -> None:
+    async with name_server(A, ". 60 NS a.root.example.") as server:
+        server.mood = except_for("a.example", mood)
+        lookup = Lookup(server.address, timeout=0.5)
+        assert (await lookup.query("a.example", "A")).status == "servfail"
+        server.mood = late(0)
+        assert (await lookup.query("a.example", "A")).status == "servfail"
+        now = time.monotonic()
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now + 3.0))
+        assert await lookup.query("a.example", "A") == ADDRESS
 
 
 async def test_an_answer_that_does_not_fit_comes_over_tcp() -> None:
