@@ -21,7 +21,6 @@ queue_directory = {0}/queue
 data_directory = {0}/data
 maillog_file = {0}/log
 maillog_file_prefixes = {0}
-alias_maps =
 inet_interfaces = loopback-only
 inet_protocols = ipv4
 smtpd_error_sleep_time = 0

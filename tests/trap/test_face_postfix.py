@@ -16,6 +16,7 @@ from trap.job import new_id
 ERRORS = 30
 MAIN = f"""
 myhostname = mx.trap.example
+alias_maps =
 mydestination = trap.example
 mynetworks = 192.0.2.1
 local_recipient_maps = inline:{{{{ alice=x bob=x }}}}
