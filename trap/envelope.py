@@ -78,7 +78,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     errors: list[str] = []
     """Replies of 4xx and 5xx given before this message, oldest first, at most 20."""
     dialect: dict[str, Any] = {}
-    """Peculiarities of how the client spoke; keys are named by the sink."""
+    """Peculiarities of how the client spoke; keys are named by the sink. From `inject`: `queue_id`."""
 
     @property
     def rcpt_tos(self) -> list[str]:
