@@ -7,11 +7,14 @@ only it was told, and all that its setting says must be true of a session.
 
 import re
 from fnmatch import translate
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from stages.shared.expressions import expression
+from stages.shared.suffixes import registrable
 from trap.config import Base
 from trap.envelope import Envelope
 from trap.job import Headers
@@ -63,6 +66,8 @@ class Donor(Base, frozen=True):
     """Header fields, with wildcards, that are taken out of the sample; see STRIPPED."""
     depth: int = 1
     """Messages in each other that are unwrapped."""
+    way: Literal["attached", "redirected", ""] = ""
+    """How it forwards; when it isn't said, what looks attached is taken for that."""
 
     def __post_init__(self) -> None:
         if not (self.rcpt or self.network):
@@ -73,9 +78,9 @@ class Donor(Base, frozen=True):
             ip_network(network)
         for name, pattern in self.headers.items():
             try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{name}: {pattern!r} is no regular expression: {error}") from None
+                _expression(pattern)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
         if not 1 <= self.depth <= 5:
             raise ValueError(f"depth: {self.depth} is not between 1 and 5")
 
@@ -86,10 +91,15 @@ class Donor(Base, frozen=True):
             and (not self.from_ or like(envelope.mail_from, self.from_))
             and (not self.rcpt or any(like(address, self.rcpt) for address in envelope.rcpt_tos))
             and all(
-                any(re.search(pattern, value[:MAX_VALUE]) for value in headers.get_all(name)[:20])
+                any(_expression(pattern).search(value[:MAX_VALUE]) for value in headers.get_all(name)[:20])
                 for name, pattern in self.headers.items()
             )
         )
+
+    def owns(self, domain: str) -> bool:
+        """Whether a domain is that of its senders or servers, or belongs to the same registration."""
+        names = (each.rpartition("@")[2] for each in (*self.from_, *self.trusted))
+        return _registration(domain) in {_registration(name.lstrip("*.")) for name in names if name}
 
     def wrote(self, by: str) -> bool:
         """Whether a server that a Received line says it is by is the donor's."""
@@ -108,6 +118,8 @@ class Hop(NamedTuple):
     """Of the client, as the server saw it."""
     by: str
     recipient: str
+    submitted: bool = False
+    """Whether the server knew the client as one of its users."""
 
 
 # A client chooses its HELO, which may hold spaces and look like the rest of the line: what the server
@@ -120,6 +132,8 @@ _IP = re.compile(
 _HELO = re.compile(r"\bhelo[= ]\s{0,3}([^\s()]{1,255})", re.IGNORECASE)
 _EXIM = re.compile(r"helo=", re.IGNORECASE)
 _FIRST = re.compile(r"([^\s()\[\]]{1,255})")
+_SUBMITTED = re.compile(r"\swith\s{1,8}(?:\w{0,9}MTPS?A|HTTPS?)(?!\S)", re.IGNORECASE)
+"""RFC 3848: authenticated; or written in a browser."""
 _FOR = re.compile(r"\bfor\s{1,8}<?([^\s<>;@]{1,64}@[^\s<>;]{1,255})", re.IGNORECASE)
 
 
@@ -127,7 +141,7 @@ def hop(received: str) -> Hop:
     """Read a Received line, as the common servers write them.
 
     >>> hop("from evil (host.a.example [192.0.2.7]) by mx.b.example (Postfix) for <joe@b.example>; today")
-    Hop(helo='evil', ip='192.0.2.7', by='mx.b.example', recipient='joe@b.example')
+    Hop(helo='evil', ip='192.0.2.7', by='mx.b.example', recipient='joe@b.example', submitted=False)
     >>> hop("from unknown (HELO evil) (192.0.2.7)\\n by mx.b.example with SMTP; today")[:3]
     ('evil', '192.0.2.7', 'mx.b.example')
     """
@@ -145,6 +159,7 @@ def hop(received: str) -> Hop:
         seen[-1].lower() if seen else "",
         said[1].lower().strip("[]."),
         recipient[1] if recipient else "",
+        bool(_SUBMITTED.search(received, said.end())),
     )
 
 
@@ -165,9 +180,34 @@ def journey(donor: Donor, received: list[str]) -> tuple[int, Hop | None]:
     return len(received), None
 
 
+def composed(donor: Donor, received: list[str]) -> bool:
+    """Whether somebody at the donor's wrote a message, as its Received lines tell, from the top.
+
+    Else it came to the donor from outside, or may have: then it is the spammer's, with all that is in it.
+    """
+    for line in received:
+        this = hop(line)
+        if not donor.wrote(this.by):
+            return False
+        if this.submitted:
+            return True
+        if this.helo and not (this.ip and donor.passed(this.ip)):
+            return False
+    return True
+
+
 def like(text: str, patterns: list[str] | tuple[str, ...]) -> bool:
     """Whether a text is like one of the patterns with * and ?, in any case."""
     return any(re.match(translate(pattern.lower()), text.lower()) for pattern in patterns)
+
+
+@lru_cache(maxsize=256)
+def _expression(pattern: str) -> Any:
+    return expression(pattern)
+
+
+def _registration(name: str) -> str:
+    return registrable(name.lower()) or name.lower()
 
 
 def _within(ip: str, networks: list[str]) -> bool:

@@ -7,7 +7,11 @@ is cut out of the message's own bytes.
 * One message attached: it is the sample.
 * Several: a job is one message, so the mail stays whole; what is in it is listed.
 * None, but traces of redirection: they are taken out of the header.
-* Nothing of that: the mail stays as it is.
+* Nothing of that, or the donor wrote it: the mail stays as it is.
+
+Who sends mail to a donor may attach what looks like a sample, with Received lines that blame somebody. So
+what is attached tells of a session only when the donor's own lines say that the donor wrote the mail, or
+its setting does.
 
 In every case the donor's session goes into the note, and out of the envelope: whoever looks for the
 spammer there must not find the donor. What is known of the spammer's own session is what the donor's
@@ -19,7 +23,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from stages.extraction.donors import STRIPPED, Donor, Hop, hop, journey, like
+from stages.extraction.donors import STRIPPED, Donor, Hop, composed, hop, journey, like
 from stages.extraction.entity import Entity, leaves, whole
 from trap.envelope import Envelope, Rcpt, printable
 from trap.job import Headers, Job, header_end
@@ -65,6 +69,9 @@ def unwrap(job: Job, donor: Donor) -> Unwrapped:
         "size": len(message),
         "how": "whole",
     }
+    if donor.way == "redirected":
+        return _redirected(job, donor, note)
+    own = donor.way == "attached" or composed(donor, Headers(message).get_all("received"))
     report: dict[str, str] = {}
     for _ in range(donor.depth):
         inner = attached(message)
@@ -75,17 +82,23 @@ def unwrap(job: Job, donor: Donor) -> Unwrapped:
         report = report or _feedback(message)
         message = inner[0]
         note["how"] = "attached"
-    origin = _origin(donor, message)
-    if note["how"] == "whole":
-        stripped = without(message, donor)
-        if stripped != message:
-            message, note["how"] = stripped, "redirected"
-            origin.setdefault("mail_from", _sender(envelope, donor))
-    elif note["how"] == "attached" and donor.strip is not None:
-        message = without(message, donor)
-    for key, value in report.items():
-        origin.setdefault(key, value)
+    if note["how"] == "whole" and not own and not donor.way:
+        return _redirected(job, donor, note)
+    origin: dict[str, str] = {}
+    if note["how"] == "attached":
+        origin = report | _origin(donor, message) if own else {}
+        message = message if donor.strip is None else without(message, donor)
     return Unwrapped(Sample(message, _session(envelope, origin)), note)
+
+
+def _redirected(job: Job, donor: Donor, note: dict[str, Any]) -> Unwrapped:
+    """A message that came to the donor from outside, without what forwarding added."""
+    origin = _origin(donor, job.message)
+    message = without(job.message, donor)
+    if message != job.message:
+        note["how"] = "redirected"
+        origin.setdefault("mail_from", _sender(job.envelope, donor))
+    return Unwrapped(Sample(message, _session(job.envelope, origin)), note)
 
 
 def attached(message: bytes) -> list[bytes]:
@@ -182,9 +195,10 @@ def _sender(envelope: Envelope, donor: Donor) -> str:
     rewritten = _SRS.match(envelope.mail_from)
     if rewritten:
         return f"{rewritten[2]}@{rewritten[1]}"
-    domain = envelope.mail_from.rpartition("@")[2]
-    theirs = like(envelope.mail_from, donor.from_) or donor.wrote(domain)
-    return "" if theirs else envelope.mail_from
+    sender, _, domain = envelope.mail_from.rpartition("@")
+    ours = any(address.rpartition("@")[2].lower() in sender.lower() for address in envelope.rcpt_tos)
+    theirs = ours or donor.owns(domain) or like(envelope.mail_from, donor.from_)
+    return envelope.mail_from if (donor.from_ or donor.trusted) and not theirs else ""
 
 
 def _session(donors: Envelope, origin: dict[str, str]) -> Envelope:

@@ -115,6 +115,23 @@ def test_the_sender_of_redirected_mail():
     assert unwrapped(message).sample.envelope.mail_from == ""
 
 
+@pytest.mark.parametrize(
+    ("settings", "sender"),
+    [
+        ({"trusted": ["*.donor.example"]}, "joe@donor.example"),
+        ({"trusted": ["mx.donor.example"]}, "joe@lists.donor.example"),
+        ({"from_": ["*@donor.example"], "trusted": []}, "joe@donor.example"),
+        ({"trusted": []}, "joe@elsewhere.example"),
+        ({}, "joe+caf_=gift=trap.example@elsewhere.example"),
+    ],
+)
+def test_the_donor_is_not_taken_for_the_sender(settings, sender):
+    session = msgspec.structs.replace(SESSION, mail_from=sender)
+    donor = msgspec.structs.replace(DONOR, **settings)
+    found = unwrapped(b"X-Forwarded-To: x\r\n" + ORIGINAL, donor, session)
+    assert (found.note["how"], found.sample.envelope.mail_from) == ("redirected", "")
+
+
 def test_mail_of_a_donors_that_holds_nothing_stays_as_it_is():
     message = b"From: joe@donor.example\r\nSubject: hello\r\n\r\nHow are you?\r\n"
     found = unwrapped(message)
@@ -139,6 +156,53 @@ def test_an_abuse_report_is_one_and_tells_more():
         "203.0.113.77",
         "x@spam.example",
     )
+
+
+FROM_OUTSIDE = (
+    b"Received: from evil (pc.isp.example [203.0.113.66]) by mx.donor.example with ESMTP; today\r\n"
+)
+FROM_JOE = (
+    b"Received: from pc (home.isp.example [198.51.100.5]) by mx.donor.example with ESMTPSA id 1; today\r\n"
+)
+REPORT = (
+    b"Content-Type: message/feedback-report\r\n\r\nFeedback-Type: abuse\r\nVersion: 1\r\n"
+    b"Source-IP: 203.0.113.77\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        forward(rfc822(SPAM)),
+        forward(REPORT, rfc822(SPAM), kind=b"multipart/report; report-type=feedback-report"),
+    ],
+)
+def test_who_writes_to_a_donor_blames_nobody(wrapped):
+    """What is attached looks like a sample that the donor got from a victim's address."""
+    session = unwrapped(FROM_OUTSIDE + wrapped).sample.envelope
+    assert (session.client_ip, session.helo, session.mail_from) == ("", None, "")
+
+
+def test_who_forwards_from_home_is_believed_and_not_blamed():
+    other = SPAM.replace(b"Buy", b"Sell")
+    assert unwrapped(FROM_JOE + forward(rfc822(SPAM))).sample.envelope.client_ip == "203.0.113.9"
+    for message in (forward(rfc822(SPAM), rfc822(other)), b"Subject: hello\r\n\r\nHow are you?\r\n"):
+        found = unwrapped(FROM_JOE + message)
+        assert found.sample.message == FROM_JOE + message
+        assert found.sample.envelope.client_ip == ""
+
+
+def test_a_donor_that_redirects_has_what_is_attached_left_in_place():
+    message = forward(rfc822(SPAM))
+    found = unwrapped(FROM_OUTSIDE + message, msgspec.structs.replace(DONOR, way="redirected"))
+    assert found.sample.message == message
+    assert found.sample.envelope.client_ip == "203.0.113.66"
+
+
+def test_a_donor_that_attaches_is_believed():
+    donor = msgspec.structs.replace(DONOR, way="attached")
+    assert unwrapped(FROM_OUTSIDE + forward(rfc822(SPAM)), donor).sample.envelope.client_ip == "203.0.113.9"
+    assert unwrapped(SPAM, donor).sample.message == SPAM
 
 
 def test_forwards_of_forwards_are_unwrapped_as_deep_as_said():
