@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import draw
+import faultpage
 import kit
 
 RESULTS = kit.HERE / "results"
@@ -39,22 +40,32 @@ BENCHES = {
     "search": "Pages of the archive",
     "search_live": "The archive, read and written at a time",
     "size": "Bytes a message",
+    "faults": "When backends fail",
+    "chaos": "Backends stopped and started at random",
 }
 VARIANTS = {"held_100k": ("held", "--sessions", "100000")}
 """Benches that are another one with other arguments."""
 TELLING = ("archive", "dedup_quality", "dedup_scale", "backscatter_quality", "policy_quality")
 """These tell of the stages in words of their own."""
 PROGRAMS = {
+    "clamd": "clamav-daemon",
     "gcc": "gcc libc6-dev",
+    "ip": "iproute2",
+    "nft": "nftables",
     "node": "nodejs",
     "notmuch": "notmuch",
     "npm": "npm",
+    "pg_ctlcluster": "postgresql libdbd-pg-perl",
     "redis-server": "redis-server",
+    "rspamd": "rspamd",
     "smtp-sink": "postfix",
+    "spamc": "spamc",
+    "spamd": "spamd spamassassin",
     "taskset": "util-linux",
+    "unbound": "unbound",
 }
 """And the packages of Debian that they come from."""
-SLOW = {*VARIANTS, *TELLING, "size"}
+SLOW = {*VARIANTS, *TELLING, "size", "chaos"}
 """No part of a quick run."""
 PACKAGES = ("aiosmtpd", "uvloop", "msgspec", "msgpack", "watchdog", "zstandard", "tantivy")
 
@@ -82,6 +93,8 @@ def main() -> None:
         found = kept(results)
         if not options.quick:
             (RESULTS / "README.md").write_text(table(found))
+            if "faults" in found:
+                (DOCS / "faults.md").write_text(faultpage.page(found["faults"]))
             for plot in draw.all_of(found, DOCS):
                 print(f"drawn: {plot.relative_to(kit.HERE.parent)}")
     summary(found)
