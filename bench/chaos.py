@@ -2,10 +2,10 @@
 
     python bench/chaos.py [--quick] [--messages N] [--rate N] [--seed N] [--json FILE]
 
-spamd, rspamd with Redis, clamd, a resolver and a program are frozen, killed, ended in order and restarted, each
-every other second or so, for as long as mail comes in (tests/chaoskit.py). Every stage is on. The account must
-balance then, the archive must be whole, and no stage may have kept a message for longer than it is given, by
-more than a second.
+spamd, rspamd with Redis, clamd, a resolver and a program are frozen, killed, ended in order and restarted,
+each every other second or so, for as long as mail comes in (tests/chaoskit.py). Every stage is on. The
+account must balance then, the archive must be whole, and no stage may have kept a message for longer than
+it is given, by more than a second.
 """
 
 import argparse

@@ -65,7 +65,7 @@ PROGRAMS = {
     "unbound": "unbound",
 }
 """And the packages of Debian that they come from."""
-SLOW = {*VARIANTS, *TELLING, "size", "chaos"}
+SLOW = {*VARIANTS, *TELLING, "size", "faults", "chaos"}
 """No part of a quick run."""
 PACKAGES = ("aiosmtpd", "uvloop", "msgspec", "msgpack", "watchdog", "zstandard", "tantivy")
 
