@@ -111,6 +111,8 @@ class Letter(Vertical):
 
     async def show(self, opened: Opened) -> None:
         """Show a message, on the sheet that was looked at last."""
+        if not self.query(Tabs):  # everything is being closed
+            return
         self._made = {}
         self.query_one(Tabs).opened = opened
         self.query_one(Head).fill(sheets.head(opened))
@@ -154,7 +156,7 @@ class Letter(Vertical):
             return
         if at not in self._made:
             found = await asyncio.to_thread(sheets.lines, opened, SHEETS[at])
-            if tabs.opened is not opened:  # another message was opened meanwhile
+            if tabs.opened is not opened or not self.query(Paper):  # another was opened, or all is closed
                 return
             self._made[at] = found
         if tabs.at == at:
