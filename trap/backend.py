@@ -8,7 +8,7 @@ in trap/backendserver.py.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from trap.address import Address
 from trap.backendserver import Broken, Dialect, Finding, NotAnswered, Server, Session
@@ -18,12 +18,22 @@ from trap.stage import Unavailable
 __all__ = ["Backends", "Broken", "Dialect", "Finding", "Session", "Unscannable"]
 
 PATIENCE = 3
-"""Broken conversations about one message after which the message is to blame."""
+"""Broken conversations about one message after which the message is to blame. The last of them it has alone,
+and what broke since anything was answered counts as one: else it may be the server, or another message."""
 MAX_BLAMED = 1000
 """Messages whose broken conversations are remembered."""
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Session)
+
+
+class Blame(NamedTuple):
+    """What one message broke."""
+
+    broken: int
+    """Conversations, those not counted between which nothing was answered."""
+    answers: int
+    """What had been answered by then, of whatever was asked."""
 
 
 class Unscannable(Exception):
@@ -52,7 +62,8 @@ class Backends(Generic[S]):
         self.dialect = dialect
         self.timeout = timeout
         self._servers = [Server(dialect, Address.parse(text, port), timeout) for text in listed]
-        self._blamed: dict[str, int] = {}
+        self._blamed: dict[str, Blame] = {}
+        self._alone = asyncio.Lock()
 
     @property
     def away(self) -> str:
@@ -73,8 +84,21 @@ class Backends(Generic[S]):
             Unavailable: all are away, or none answered in time.
             Unscannable: the message broke its third conversation.
         """
+        end = asyncio.get_running_loop().time() + self.timeout
+        if self._broken(key) < PATIENCE - 1:
+            return await self._ask(question, key, end)
+        try:
+            async with asyncio.timeout_at(end - self.timeout / 2):  # what is left must do for an answer
+                await self._alone.acquire()
+        except TimeoutError:
+            raise Unavailable("others that broke conversations are asked about before it") from None
+        try:
+            return await self._ask(question, key, end)
+        finally:
+            self._alone.release()
+
+    async def _ask(self, question: Callable[[S], Awaitable[T]], key: str, end: float) -> T:
         loop = asyncio.get_running_loop()
-        end = loop.time() + self.timeout
         up = [server for server in self._servers if not server.away]
         trouble = self.away
         for left, server in zip(range(len(up), 0, -1), up, strict=True):
@@ -101,21 +125,27 @@ class Backends(Generic[S]):
         Args:
             seconds: for each of them, at most.
         """
-        return [await server.check(min(seconds, self.timeout)) for server in self._servers]
+        checks = (server.check(min(seconds, self.timeout)) for server in self._servers)
+        return await asyncio.gather(*checks)
 
     def close(self) -> None:
         """Hang up on all of them. To be called while the event loop runs."""
         for server in self._servers:
             server.close()
 
+    def _broken(self, key: str) -> int:
+        return self._blamed[key].broken if key in self._blamed else 0
+
     def _is_to_blame(self, key: str) -> bool:
         """Count a broken conversation; whether it was the last one that this message is worth."""
         if not key:
             return False
-        count = self._blamed.pop(key, 0) + 1
-        if count >= PATIENCE:
+        answers = sum(server.answers for server in self._servers)
+        known = self._blamed.pop(key, Blame(0, -1))
+        broken = known.broken + (answers > known.answers)
+        if broken >= PATIENCE:
             return True
-        self._blamed[key] = count
+        self._blamed[key] = Blame(broken, answers)
         if len(self._blamed) > MAX_BLAMED:
             del self._blamed[next(iter(self._blamed))]  # the one that broke longest ago
         return False

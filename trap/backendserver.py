@@ -102,6 +102,10 @@ class Server(Generic[S]):
         self._address = address
         self._timeout = timeout
         self.told = BackendState(dialect.name, str(address))
+        self.answers = 0
+        """To questions and probes."""
+        self._turned = 0.0
+        """When it was found away, or back; on the monotonic clock, as the other one may be set."""
         self._idle: deque[tuple[S, float]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
         self._broken = 0
@@ -145,7 +149,7 @@ class Server(Generic[S]):
             late = limit.expired()
             trouble = f"no answer within {time.monotonic() - begun:.1f} s" if late else _told(error)
             nobody = not connected and isinstance(error, OSError) and not isinstance(error, TimeoutError)
-            self._failed(trouble, certain=nobody)
+            self._failed(trouble, begun, certain=nobody)
             raise NotAnswered(self.words(trouble), connected=connected) from None
 
     async def check(self, seconds: float) -> Finding:
@@ -179,6 +183,7 @@ class Server(Generic[S]):
         else:
             session.close()
         self._broken = 0
+        self.answers += 1
         if self.away:  # it was found away while this was under way
             self._back()
         return answer
@@ -203,10 +208,12 @@ class Server(Generic[S]):
         while self._idle:
             self._idle.pop()[0].close()
 
-    def _failed(self, trouble: str, *, certain: bool) -> None:
+    def _failed(self, trouble: str, begun: float, *, certain: bool) -> None:
         self.told.failed += 1
+        if self.away or begun < self._turned:
+            return  # what was asked before it came back tells nothing of how it is now
         self._broken += 1
-        if self.away or not (certain or self._broken >= FAILURES):
+        if not (certain or self._broken >= FAILURES):
             return
         self._change(AWAY, trouble)
         self.told.opened += 1
@@ -215,7 +222,7 @@ class Server(Generic[S]):
         log.warning("away: %s; probed once a second", self.words(trouble))
 
     def _back(self) -> None:
-        away_for = time.time() - self.told.since
+        away_for = time.monotonic() - self._turned
         self._change(UP, self.told.cause)
         if self._prober and self._prober is not asyncio.current_task():
             self._prober.cancel()
@@ -223,6 +230,7 @@ class Server(Generic[S]):
 
     def _change(self, state: str, cause: str) -> None:
         self.told.state, self.told.since, self.told.cause = state, time.time(), cause
+        self._turned = time.monotonic()
 
     async def _watch(self) -> None:
         """Probe it until it answers."""
@@ -247,7 +255,9 @@ class Server(Generic[S]):
     async def _probe(self) -> str:
         session = await self._dialect.open(self._address)
         with closing(session):
-            return await self._dialect.probe(session)
+            name = await self._dialect.probe(session)
+        self.answers += 1
+        return name
 
 
 def _told(error: Exception) -> str:

@@ -124,6 +124,7 @@ async def test_a_message_that_breaks_it_thrice_passes_unscanned(script):
     for _ in range(2):
         with pytest.raises(Unavailable):
             await stage.process(poison)
+        assert isinstance(await stage.process(job(b"Subject: hello\r\n\r\n")), Pass)
     verdict = await judged(stage, poison)
     assert isinstance(verdict, Pass)
     assert "killed by signal 11" in verdict.notes["unscanned"]

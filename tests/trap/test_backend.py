@@ -1,6 +1,7 @@
 """backend: asked of small servers that misbehave on purpose, over real sockets."""
 
 import asyncio
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +26,7 @@ from echokit import (
 from support import free_port
 
 import trap.backendserver
-from trap.backend import MAX_BLAMED, PATIENCE, Backends, Dialect, Unscannable
+from trap.backend import MAX_BLAMED, PATIENCE, Backends, Blame, Dialect, Unscannable
 from trap.backendserver import FAILURES, MAX_IDLE
 from trap.backendstate import AWAY, UP
 from trap.stage import Unavailable
@@ -182,6 +183,21 @@ async def test_a_full_queue_of_connections_is_waited_for_not_longer_than_the_res
                 await say(backends)
 
 
+async def test_how_long_it_was_away_does_not_depend_on_the_clock_on_the_wall(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asking(server) as backends:
+        server.manner = reset
+        for _ in range(FAILURES):
+            with pytest.raises(Unavailable):
+                await say(backends)
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now - 3600)
+        server.manner = well
+        await until(lambda: not backends.away)
+    assert re.search(r"answers again after \d+\.\d s", caplog.text)
+
+
 async def test_a_server_that_was_back_too_early_is_sent_away_by_one_failure(server: Server) -> None:
     server.manner = only_mail_breaks
     async with asking(server) as backends:
@@ -289,6 +305,74 @@ async def test_a_message_that_breaks_scanners_is_to_blame(server: Server) -> Non
             assert await say(backends, "mail", "job 2")
         with pytest.raises(Unscannable, match=r"3 conversations broke: echod at .*: "):
             await say(backends, "killer", "job 1")
+
+
+async def test_a_message_that_breaks_all_in_flight_takes_no_other_along(server: Server) -> None:
+    there: set[asyncio.StreamWriter] = set()
+
+    async def killer(line: str, writer: asyncio.StreamWriter) -> None:
+        there.add(writer)
+        await asyncio.sleep(0.02 if line == "killer" else 0.05)
+        if line == "killer":
+            while there:
+                there.pop().transport.abort()
+        elif not writer.is_closing():
+            await well(line, writer)
+
+    async def asked(word: str) -> str:
+        while True:  # as a worker does that lets jobs wait
+            await until(lambda: not backends.away)
+            with suppress(Unavailable):
+                try:
+                    return await say(backends, word, word)
+                except Unscannable:
+                    return "unscannable"
+
+    server.manner = killer
+    async with asking(server, limit=5.0) as backends:
+        answers = await asyncio.gather(*(asked(word) for word in ("one", "two", "killer", "three", "four")))
+    assert answers == ["you said one", "you said two", "unscannable", "you said three", "you said four"]
+
+
+async def test_a_server_that_answers_nobody_is_no_message_s_fault(server: Server) -> None:
+    server.manner = never
+    async with asking(server, limit=0.1) as backends:
+        for _ in range(PATIENCE * 2):  # there is no other mail
+            with pytest.raises(Unavailable):
+                await say(backends, "mail", "job 1")
+        assert backends.away
+        server.manner = well
+        await until(lambda: not backends.away)
+        assert await say(backends, "mail", "job 1") == "you said mail"
+
+
+async def test_who_has_to_wait_for_others_that_broke_conversations_is_not_blamed(server: Server) -> None:
+    server.manner = never
+    async with asking(server, limit=0.5) as backends:
+        for key in ("job 1", "job 2"):
+            backends._blamed[key] = Blame(PATIENCE - 1, -1)
+        first, second = await asyncio.gather(
+            say(backends, "one", "job 1"), say(backends, "two", "job 2"), return_exceptions=True
+        )
+    assert isinstance(first, Unscannable)
+    assert isinstance(second, Unavailable) and "are asked about before it" in str(second)
+    assert server.heard == ["one"]
+
+
+async def test_what_was_asked_before_it_came_back_does_not_send_it_away(server: Server) -> None:
+    async with asking(server, limit=1.0) as backends:
+        server.manner = never
+        old = asyncio.create_task(say(backends, "old"))
+        await until(lambda: "old" in server.heard)
+        server.manner = reset
+        for _ in range(FAILURES):
+            with pytest.raises(Unavailable):
+                await say(backends)
+        server.manner = well
+        await until(lambda: not backends.away)
+        with pytest.raises(Unavailable):
+            await old
+        assert (backends.away, backends.states()[0].opened) == ("", 1)
 
 
 async def test_an_outage_blames_nobody(tmp_path: Path) -> None:
