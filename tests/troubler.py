@@ -14,15 +14,14 @@ Conversations that met a trouble stay spoilt, and are cut off when the mode is t
 import asyncio
 import os
 import socket
-import struct
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args
 
 from daemon import LOOPBACK
+from line import Line
 
 T = TypeVar("T")
 Mode = Literal[
@@ -40,8 +39,6 @@ Mode = Literal[
 ]
 MODES: tuple[Mode, ...] = get_args(Mode)
 NOISE = b"\x00\xff\r\n\x80HTTP/9.9 999\r\n: \xfe=\r\n\r\n" + bytes(range(256))
-_RESET = struct.pack("ii", 1, 0)
-"""For SO_LINGER: close sends a reset."""
 
 
 class Proxy(ABC):
@@ -178,7 +175,7 @@ class Troubler(Proxy):
             client = Line(sock)
             self._open[client] = self.keep(self._serve(client))
 
-    async def _serve(self, client: "Line") -> None:
+    async def _serve(self, client: Line) -> None:
         server = None
         try:
             if self._mode == "silent":
@@ -198,7 +195,7 @@ class Troubler(Proxy):
             if server:
                 server.close()
 
-    async def _ask(self, client: "Line", server: "Line") -> None:
+    async def _ask(self, client: Line, server: Line) -> None:
         while piece := await client.read():
             if self._mode in {"silent", "deaf"}:
                 await self._hang(client)
@@ -207,7 +204,7 @@ class Troubler(Proxy):
             await server.write(piece, client.files())
         server.finish()
 
-    async def _answer(self, server: "Line", client: "Line") -> None:
+    async def _answer(self, server: Line, client: Line) -> None:
         spare = self.spare
         while piece := await server.read():
             if spare:
@@ -229,7 +226,7 @@ class Troubler(Proxy):
             await client.write(piece, server.files())
         raise _Over  # the daemon hung up, so do we
 
-    async def _misspeak(self, client: "Line") -> None:
+    async def _misspeak(self, client: Line) -> None:
         """Say what is no answer, and go."""
         while self._mode == "endless":
             await client.write(NOISE * 32)
@@ -238,82 +235,10 @@ class Troubler(Proxy):
             await client.write(NOISE)
         raise _Over
 
-    async def _hang(self, client: "Line") -> None:
+    async def _hang(self, client: Line) -> None:
         """Say nothing more, until we are turned."""
         await self._spoilt.setdefault(client, asyncio.Event()).wait()
         raise ConnectionResetError
-
-
-class Line:
-    """A connection, over which open files may be passed, as some clients of clamd do."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
-        self._sock = sock
-        self._files: list[int] = []
-        self._loop = asyncio.get_running_loop()
-
-    @classmethod
-    async def to(cls, target: int | str) -> "Line":
-        """A connection to a port on loopback, or to a UNIX socket."""
-        line = cls(socket.socket(socket.AF_UNIX if isinstance(target, str) else socket.AF_INET))
-        try:
-            address = target if isinstance(target, str) else (LOOPBACK, target)
-            await line._loop.sock_connect(line._sock, address)
-        except BaseException:
-            line.close()
-            raise
-        return line
-
-    async def read(self) -> bytes:
-        """What comes next, files included; nothing at the end."""
-        while True:
-            try:
-                piece, files, _, _ = socket.recv_fds(self._sock, 1 << 16, 8)
-            except BlockingIOError:
-                await self._readable()
-            else:
-                self._files += files
-                return piece
-
-    async def _readable(self) -> None:
-        ready = self._loop.create_future()
-        self._loop.add_reader(self._sock, lambda: ready.done() or ready.set_result(None))
-        try:
-            await ready
-        finally:
-            self._loop.remove_reader(self._sock)
-
-    def files(self) -> list[int]:
-        """Files that came and were not passed on yet; they are the caller's now."""
-        files, self._files = self._files, []
-        return files
-
-    async def write(self, piece: bytes, files: Sequence[int] = ()) -> None:
-        """Send, with files, which are closed."""
-        try:
-            if files:
-                piece = piece[socket.send_fds(self._sock, [piece], files) :]
-            await self._loop.sock_sendall(self._sock, piece)
-        finally:
-            for file in files:
-                os.close(file)
-
-    def finish(self) -> None:
-        """Say that nothing more comes from us."""
-        with suppress(OSError):
-            self._sock.shutdown(socket.SHUT_WR)
-
-    def resets(self) -> None:
-        """Have it end with a reset, where there is such a thing."""
-        with suppress(OSError):
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-
-    def close(self) -> None:
-        """Hang up."""
-        for file in self.files():
-            os.close(file)
-        self._sock.close()
 
 
 class Hole:
