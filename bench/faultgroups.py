@@ -42,14 +42,13 @@ def spamd_over_unix(stack: ExitStack, home: Path) -> Iterator[Scene]:
 
 
 def spamd_spares(stack: ExitStack, home: Path) -> Iterator[Scene]:
-    """Two of them, of which the second is well."""
+    """Two of them, of which the second is well. (spamc wants the same port of all.)"""
     homes = [home / "first", home / "second"]
     for each in homes:
         each.mkdir()
     first, second = (stack.enter_context(spamd(each, max_children=5)) for each in homes)
     trouble = stack.enter_context(Troubler(first.port))
     settings = {"spamd": [trouble.tcp, second.tcp]}
-    spamc = ["-d", f"127.0.0.1:{trouble.port},127.0.0.1:{second.port}"]
     for mode, fault in (("refuse", "not running"), ("deaf", "accepts and never answers")):
 
         def on(mode: Mode = mode) -> None:  # type: ignore[assignment]
@@ -58,7 +57,7 @@ def spamd_spares(stack: ExitStack, home: Path) -> Iterator[Scene]:
         def off() -> None:
             trouble.mode = "pass"
 
-        yield Scene("spamd, first of two", fault, "spamd", settings, on, off, spamc=spamc)
+        yield Scene("spamd, first of two", fault, "spamd", settings, on, off)
 
 
 def spamd_with_database(stack: ExitStack, home: Path) -> Iterator[Scene]:
