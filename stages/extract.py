@@ -13,12 +13,12 @@ are noted; what a message has none of is left out, but for urls and domains. Eve
 it is bounded in time and size, and whatever goes wrong there is a note. Nothing is fetched, run or shown.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from stages.extraction import attachments, qr
-from stages.extraction.attachments import Part
+from stages.extraction import qr
+from stages.extraction.attachments import Found, Part, examine
 from stages.extraction.budget import Budget, Exhausted
 from stages.extraction.donors import Donor
 from stages.extraction.entity import Entity, uuencoded
@@ -40,7 +40,8 @@ class Extract:
 
     Args:
         donors: who forwards mail to the trap; the first that a session fits counts.
-        time: processor time for one message; half of it is kept for the files that came with it.
+        time: processor time for one message: half of it for its text; of what is left then, a quarter for
+            what the files say, and for numbers.
         max_unpacked: bytes that may be made of one message by undoing encodings and unpacking.
         most: entries of each kind that are noted.
         region: two letters of the country that telephone numbers without a code are taken for.
@@ -91,10 +92,17 @@ class Extract:
         budget = Budget(half, self._size, MAX_ITEMS)
         reader = Reader(budget, self._most, own, self._region)
         _bounded(half, reader, "text", lambda: reader.read(message))
-        files = Budget(half + max(0.0, budget.seconds), max(0, budget.size), max(0, budget.items))
+        left = half + max(0.0, budget.seconds)
+        files = Budget(0.75 * left, max(0, budget.size), max(0, budget.items))
+        came = Found()
+
         parts: list[Part] = []
-        _bounded(half, reader, "attachments", lambda: parts.extend(_files(reader.parts, files)))
-        came = attachments.examine(parts, reader.text, files, self._codes, reader.bodies)
+
+        def look() -> None:
+            examine(parts, reader.text, files, self._codes, reader.bodies, came)
+
+        _bounded(0.25 * left, reader, "attachments", lambda: parts.extend(_files(reader.parts, files)))
+        _bounded(0.75 * left, reader, "attachments", look)
         for why in came.truncated:
             reader.cut("attachments", why)
 
@@ -106,8 +114,9 @@ class Extract:
             for page in came.pages:
                 reader.add_file(page.name, page.data)
 
-        _bounded(half, reader, "attachments", read_on)
-        _bounded(half, reader, "phones, wallets", reader.count)
+        budget.renew(0.25 * left)
+        _bounded(0.25 * left, reader, "attachments", read_on)
+        _bounded(0.25 * left, reader, "phones, wallets", reader.count)
         found = asdict(reader.found())
         found |= {"attachments": came.attachments, "archives": came.archives, "qr": came.qr}
         return {key: value for key, value in found.items() if value or key in _ALWAYS}
@@ -121,21 +130,19 @@ def _bounded(seconds: float, reader: Reader, kind: str, read: Callable[[], None]
     except Exhausted as error:
         reader.cut(kind, str(error))
     except TooSlow:
-        reader.cut(kind, f"more than {seconds:g} s")
+        reader.cut(kind, f"more than {seconds:.2g} s")
     except Exception as error:  # hostile mail makes parsers raise anything; it is a note, not a loss
         reader.cut(kind, f"{type(error).__name__}: {error}"[:200])
 
 
-def _files(leaves: list[Entity], budget: Budget) -> list[Part]:
+def _files(leaves: list[Entity], budget: Budget) -> Iterator[Part]:
     """The parts that are files, and those that stand in the text of the message."""
-    found = []
     for leaf in leaves:
         if leaf.name or leaf.disposition == "attachment" or not leaf.type.startswith(("text/", "message/")):
             budget.spend(leaf.size, 1)
-            found.append(Part(leaf.name, leaf.type, leaf.data))
+            yield Part(leaf.name, leaf.type, leaf.data)
         else:
-            found += [Part(name, "", data) for name, data in uuencoded(leaf.data)]
-    return found
+            yield from (Part(name, "", data) for name, data in uuencoded(leaf.data))
 
 
 def _codes(wanted: bool | None) -> qr.Reader | None:

@@ -43,6 +43,11 @@ _LONGEST_NAME = 200
 _MOST = 2**53
 """No size is larger: an archive may say anything."""
 _MAX_REASONS = 10
+_MAX_SAID = 20_000
+"""Characters of all codes together: notes are written anew behind every stage."""
+_MAX_NAMES = 30_000
+"""Characters of files' names, after which they are cut short."""
+_SHORT = 20
 _IMAGES = frozenset(("image/png", "image/jpeg", "image/gif", "image/bmp", "image/webp"))
 _LEAST_IMAGE = 80
 """Bytes; smaller ones, such as those that only report that they were fetched, hold no code."""
@@ -90,8 +95,9 @@ def examine(
     budget: Budget,
     codes: qr.Reader | None = None,
     bodies: Iterable[str] = (),
+    found: Found | None = None,
 ) -> Found:
-    """Look into the files of one message. Never raises, whatever they are.
+    """Look into the files of one message. Never raises, whatever they are, but for what ends it from outside.
 
     Args:
         parts: the files.
@@ -99,8 +105,9 @@ def examine(
         budget: what it may cost; some of it may be left.
         codes: reads images; they are not searched for codes without.
         bodies: texts as they came, HTML or plain: codes may be drawn in them.
+        found: what is found is put there as it is found, and given back.
     """
-    examination = _Examination(list(parts), text, budget, codes)
+    examination = _Examination(list(parts), text, budget, codes, found or Found())
     if codes:
         for body in bodies:
             for picture in qr_drawn.pictures(body):
@@ -116,15 +123,18 @@ class _File(NamedTuple):
 
 
 class _Examination:
-    def __init__(self, parts: list[Part], text: str, budget: Budget, codes: qr.Reader | None) -> None:
+    def __init__(
+        self, parts: list[Part], text: str, budget: Budget, codes: qr.Reader | None, found: Found
+    ) -> None:
         self._parts = parts
         self._text = text
         self._budget = budget
         self._codes = codes
-        self._found = Found()
+        self._found = found
         self._waiting = deque(_File(part) for part in parts)
         self._seen: set[str] = set()
         self._images = 0
+        self._names = 0
         self._image_seconds = 0.0
 
     @cached_property
@@ -153,20 +163,33 @@ class _Examination:
         self._images += 1
         begun = time.monotonic()
         try:
-            self._found.qr += [text for text in self._codes.read(image) if text not in self._found.qr]
+            for text in self._codes.read(image):
+                self._say(text)
         except qr.Unreadable as error:
             self._reason(f"{name}: {error}")
         self._image_seconds += time.monotonic() - begun
+
+    def _say(self, text: str) -> None:
+        said = sum(map(len, self._found.qr)) + len(text)
+        if said > _MAX_SAID:
+            self._reason(f"more than {_MAX_SAID} characters in codes")
+        elif text not in self._found.qr:
+            self._found.qr.append(text)
 
     def _list(self, name: str, size: int, source: str) -> dict[str, Any] | None:
         if len(self._found.attachments) >= MAX_LISTED:
             self._reason(f"more than {MAX_LISTED} files")
             return None
-        entry: dict[str, Any] = {"name": _short(name), "size": min(size, _MOST)}
+        entry: dict[str, Any] = {"name": self._named(name), "size": min(size, _MOST)}
         if source:
-            entry["from"] = source
+            entry["from"] = self._named(source)
         self._found.attachments.append(entry)
         return entry
+
+    def _named(self, name: str) -> str:
+        name = _short(name)
+        self._names += len(name)
+        return name if self._names <= _MAX_NAMES else name[:_SHORT]
 
     def _look(self, file: _File, entry: dict[str, Any]) -> None:
         data = file.part.data
@@ -174,7 +197,7 @@ class _Examination:
         entry["sha256"] = digest
         entry["md5"] = hashlib.md5(data, usedforsecurity=False).hexdigest()
         if file.part.type:
-            entry["type"] = _short(file.part.type)
+            entry["type"] = self._named(file.part.type)
         kind = magic.kind(data)
         if kind:
             entry["is"] = kind

@@ -56,15 +56,25 @@ class Budget:
             elif self.items < 0:
                 self.why = f"more than {self._all[1]} items"
             elif self.seconds <= 0:
-                self.why = f"more than {self._seconds:g} s"
+                self.why = self._late()
         if self.why:
             raise Exhausted(self.why)
+
+    def renew(self, seconds: float) -> None:
+        """Give it so many seconds from now on; nothing else that was used up comes back."""
+        late, self._seconds = self.why == self._late(), seconds
+        self._end = time.thread_time() + seconds
+        if late:
+            self.why = ""
+
+    def _late(self) -> str:
+        return f"more than {self._seconds:.2g} s"
 
     @property
     def left(self) -> bool:
         """Whether something of everything is left."""
         if not self.why and self.seconds <= 0:
-            self.why = f"more than {self._seconds:g} s"
+            self.why = self._late()
         return not self.why
 
     @property

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 MAX_URLS = 200
-_TARGET = re.compile(rb"<Relationship\s([^>]{1,4000})>")
+_TARGET = re.compile(rb"<Relationship\s([^<>]{1,4000})>")
 _OUTSIDE = re.compile(rb'\bTarget="((?:https?|ftp|file|mhtml|mailto|smb):[^"]{1,2000})"', re.IGNORECASE)
 _MACROS = "_VBA_PROJECT".encode("utf-16-le")
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")

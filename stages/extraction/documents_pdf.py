@@ -68,6 +68,8 @@ class _Reading:
             end = self._data.find(b"endstream", place.end())
             raw = self._data[place.end() : end if end > 0 else len(self._data)]
             self._stream(before[before.rfind(b"obj") + 3 :], self._plain(raw, place.start()))
+            if end < 0:  # nor has any other that begins below
+                return
 
     def _plain(self, raw: bytes, at: int) -> bytes:
         """What stands at a place, without its encryption."""

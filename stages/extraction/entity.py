@@ -43,6 +43,7 @@ _ENCODING = re.compile(rb"[\w-]+")
 _REST = re.compile(rb"(--)?[ \t]{0,80}(?:\r?\n|\Z)")
 _LINE_FEED = 10
 _IDENTITY = frozenset((b"", b"7bit", b"8bit", b"binary"))
+_LINE = re.compile(rb"[^\r\n]+")
 _UU_BEGIN = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]*)\r?\n", re.MULTILINE)
 
 
@@ -178,15 +179,15 @@ def uuencoded(body: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _uu_lines(lines: bytes) -> bytes:
-    made = []
-    for line in lines.splitlines():
-        if line == b"end":
+    made = bytearray()
+    for line in _LINE.finditer(lines):
+        if line[0] == b"end":
             break
         try:
-            made.append(binascii.a2b_uu(line[:86]))
+            made += binascii.a2b_uu(line[0][:86])
         except binascii.Error:  # a line too long, or of other letters
             continue
-    return b"".join(made)
+    return bytes(made)
 
 
 def leaves(raw: bytes, into_messages: bool = True) -> Iterator[Entity]:

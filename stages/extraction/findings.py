@@ -103,7 +103,7 @@ class Findings:
         self._budget.spend(len(said))
         noted = {"host": link.host, "from": where}
         if _disguised(said, link.host):
-            noted["as"] = printable(said[:_SHOWN])
+            noted["as"] = printable(said[:_SHOWN])[:_SHOWN]
         self.urls[url] = noted
         to = self._followed(link.url, depth)
         if to and to != url:

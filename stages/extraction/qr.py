@@ -92,6 +92,9 @@ class Reader:
         except (OSError, ValueError) as error:  # ValueError: it says what is no msgpack
             self._end()
             raise Unreadable(f"its reader broke: {error}") from None
+        except BaseException:  # a deadline from outside: its answer would be taken for the next image's
+            self._end()
+            raise
         if isinstance(answer, str):
             raise Unreadable(printable(answer))
         return [printable(str(text)) for text in answer]

@@ -107,6 +107,22 @@ def test_too_little_time_is_said():
     assert any("s" in why for why in notes["truncated"])
 
 
+def test_what_files_cost_hides_nothing_in_the_text(monkeypatch):
+    def busy(*_):
+        while True:
+            pass
+
+    monkeypatch.setattr("stages.extract.examine", busy)
+    notes = judged(b"\r\nCall +1 212 555 0123", Extract(time=Duration("400ms"), qr=False)).notes
+    assert notes["phones"] == ["+12125550123"]
+    assert notes["truncated"] == ["attachments: more than 0.3 s"]
+
+
+def test_many_parts_hide_no_number():
+    text = bombs.html(b"Call +1 212 555 0123" + b"<a href='data:text/html,x'>" * 1999)
+    assert judged(text).notes["phones"] == ["+12125550123"]
+
+
 def test_too_little_room_is_said():
     part = b"Content-Type: application/pdf; name=a.pdf\r\n\r\n" + b"x" * 5000
     notes = judged(bombs.mixed(bombs.TEXT, part), Extract(max_unpacked=Size(1000), qr=False)).notes
@@ -124,6 +140,18 @@ def test_codes_that_nobody_can_read(monkeypatch):
     with pytest.raises(ValueError, match="libraries are missing"):
         Extract(qr=True)
     judged(b"\r\nhello", Extract())
+
+
+def test_a_budget_of_time_is_renewed():
+    late = Budget(seconds=0, size=1, items=1)
+    assert not late.left
+    late.renew(60)
+    late.spend(1)
+    full = Budget(seconds=60, size=1, items=1)
+    with pytest.raises(Exhausted):
+        full.spend(2)
+    full.renew(60)
+    assert not full.left
 
 
 def test_a_budget_stays_empty():

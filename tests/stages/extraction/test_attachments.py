@@ -4,12 +4,15 @@ import email
 import gzip
 import hashlib
 import json
+import tracemalloc
+import zipfile
 import zlib
 from contextlib import closing
 from pathlib import Path
 
 import archivesmade as made
 import pytest
+from codes import drawn, saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import at_most, every
@@ -138,6 +141,9 @@ HOSTILE = {
         + b"1 0 obj <</Filter/FlateDecode>> stream\n%s\nendstream " % zlib.compress(bytes(40 * MB)) * 400
     ),
     "a PDF of beginnings": lambda: b"%PDF-1.4 " + b"obj /FlateDecode stream\n" * 100_000,
+    "a document of relations that don't end": lambda: made.zipped(
+        ("[Content_Types].xml", b"x"), ("a.rels", b"<Relationship " * 600_000)
+    ),
     "a PDF of links": lambda: b"%PDF-1.4 " + b"/URI (http://a" * 300_000,
 }
 
@@ -150,6 +156,29 @@ def test_what_is_made_to_cost_much_is_cut_short(name: str) -> None:
     assert len(there.attachments) <= MAX_LISTED
     assert there.truncated or there.archives or "PDF" in name
     json.dumps([there.attachments, there.archives, there.truncated, there.urls])
+
+
+def test_a_bomb_of_bzip2_takes_no_more_memory_than_it_may() -> None:
+    """A few bytes of it are a megabyte."""
+    bomb = made.zipped(("zeros", bytes(60 * MB)), method=zipfile.ZIP_BZIP2)
+    tracemalloc.start()
+    there = examine([Part("a.zip", "", bomb)], "", budget(size=10 * MB))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 30 * MB
+    assert there.archives[0]["truncated"].startswith("more than")
+
+
+def test_names_and_codes_have_an_end() -> None:
+    archives = (made.zipped(*((f"{n}{'n' * 190}", b"%d %d" % (n, k)) for n in range(40))) for k in range(9))
+    there = found(*((f"{'a' * 190}{number}", data) for number, data in enumerate(archives)))
+    assert len(there.attachments) == MAX_LISTED
+    assert sum(len(file["name"]) + len(file.get("from", "")) for file in there.attachments) < 45_000
+    with closing(qr.Reader(seconds=10)) as codes:
+        images = [Part("", "", saved(drawn(f"{n}{'x' * 2000}"))) for n in range(15)]
+        there = examine(images, "", budget(), codes)
+    assert len(there.qr) < 11
+    assert there.truncated == ["more than 20000 characters in codes"]
 
 
 def test_without_a_budget_there_are_hashes_still() -> None:

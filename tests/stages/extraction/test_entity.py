@@ -3,13 +3,14 @@
 import base64
 import email
 import email.policy
+import tracemalloc
 from email.message import EmailMessage
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.extraction.entity import MAX_DEPTH, MAX_PARTS, decoded, leaves, whole
+from stages.extraction.entity import MAX_DEPTH, MAX_PARTS, decoded, leaves, uuencoded, whole
 
 INNER = b"From: a@a.example\r\nSubject: inner\r\n\r\nline one\r\n\r\n--not a boundary\r\nlast line\r\n"
 
@@ -99,6 +100,15 @@ def test_transfer_encodings(body, encoding, data):
 )
 def test_names_of_files(field, name):
     assert whole(field + b"\r\n\r\ndata").name == name
+
+
+def test_empty_lines_in_uuencode_take_no_memory():
+    text = b"begin 644 a\r\n+:&5L;&\\@=&AE<F4\r\n" + b"\r" * 3_000_000
+    tracemalloc.start()
+    assert list(uuencoded(text)) == [("a", b"hello there")]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 4 * len(text)
 
 
 def test_there_is_an_end_to_parts_and_depth():

@@ -151,6 +151,11 @@ def test_long_urls_have_an_end_too():
     assert found.truncated == [f"urls: more than {MAX_NOTED} characters"]
 
 
+def test_disguises_are_shown_in_short():
+    found = found_in(mail(f"http://joe{chr(0x202E) * 250}@a.example/"))
+    assert len(found.links[0]["as"]) <= 300
+
+
 def test_redirectors_without_end():
     url = "http://a.example/"
     for number in range(2 * MAX_DEPTH):

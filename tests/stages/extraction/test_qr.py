@@ -6,6 +6,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
+from unittest.mock import Mock
 
 import pytest
 from codes import Image, drawn, saved
@@ -13,6 +14,7 @@ from support import eventually
 
 from stages.extraction import qr
 from stages.extraction.qr import Reader, Unreadable
+from trap.worker import DeadlineExceeded
 
 URL = "https://evil.example/login?id=42"
 
@@ -144,6 +146,17 @@ def test_a_reader_that_hangs_is_ended_and_replaced() -> None:
             reader.read(saved(drawn("2")))
         assert hung.returncode == -signal.SIGKILL
         assert reader.read(saved(drawn("2"))) == ["2"]
+
+
+def test_an_answer_that_nobody_waited_for_is_not_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline of a worker comes from outside, at any time."""
+    with closing(Reader(seconds=10)) as reader:
+        assert reader.read(saved(drawn("1"))) == ["1"]
+        with monkeypatch.context() as patch:
+            patch.setattr(qr._Child, "_receive", Mock(side_effect=DeadlineExceeded))
+            with pytest.raises(DeadlineExceeded):
+                reader.read(saved(drawn("2")))
+        assert reader.read(saved(drawn("3"))) == ["3"]
 
 
 def test_the_child_may_open_nothing(reader: Reader) -> None:
