@@ -5,8 +5,10 @@ import ipaddress
 import os
 import socket
 import ssl
+import threading
+from contextlib import suppress
 from functools import cache
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 CONNECT = 3.0
 """Seconds for a connection to come about; a lost packet is sent again after one."""
@@ -14,6 +16,9 @@ BUSY_PAUSE = 0.02
 """Seconds between tries when a listener's queue of connections is full."""
 MAX_LINE = 64 << 10
 """Longest line that a stream of ours reads at once, in bytes."""
+
+Place = tuple[int, Any]
+"""A family of addresses, and one of them with a port."""
 
 
 class Address(NamedTuple):
@@ -47,7 +52,7 @@ class Address(NamedTuple):
         if bare.startswith("/"):
             return cls(path=bare, tls=tls)
         host, said = _split(bare, port)
-        if not host or not 0 < said < 65536:
+        if not host or any(map(str.isspace, host)) or not 0 < said < 65536:
             expected = "/path/of/socket, host:port or tls://host:port"
             raise ValueError(f"{text!r} is not the address of a server; write {expected}")
         return cls(host, said, tls=tls)
@@ -113,14 +118,55 @@ def _split(text: str, port: int | None) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(said) if said.isdecimal() else 0
 
 
+async def _looked_up(host: str, port: int) -> list[Place]:
+    """Where a host is.
+
+    The system's resolver can't be interrupted, and may take half a minute. So each question has a thread
+    that nobody waits for: neither the worker's end, nor those who need asyncio's few.
+    """
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        pass
+    else:
+        return [(socket.AF_INET6 if version == 6 else socket.AF_INET, (host, port))]
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[Place]] = loop.create_future()
+
+    def tell(found: list[Place] | OSError) -> None:
+        if answer.done():
+            return
+        if isinstance(found, OSError):
+            answer.set_exception(found)
+        else:
+            answer.set_result(found)
+
+    def look() -> None:
+        found: list[Place] | OSError
+        try:
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = [(family, target) for family, _, _, _, target in entries]
+        except OSError as error:
+            found = error
+        except UnicodeError:
+            found = OSError("no name of a host")
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(tell, found)
+
+    threading.Thread(target=look, name=f"look {host} up", daemon=True).start()
+    return await answer
+
+
 async def _connect_tcp(host: str, port: int) -> socket.socket:
     loop = asyncio.get_running_loop()
     trouble: OSError = OSError("no such host")
-    for family, kind, proto, _, target in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        sock = socket.socket(family, kind, proto)
+    places = await _looked_up(host, port)
+    for family, target in places:
+        sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
-            await loop.sock_connect(sock, target)
+            async with asyncio.timeout(CONNECT / len(places)):  # the next one wants time, too
+                await loop.sock_connect(sock, target)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return sock
         except OSError as error:
