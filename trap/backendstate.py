@@ -71,12 +71,13 @@ class Teller:
         self._last = Told(0.0, stage, [])
 
     def tell(self, states: Iterable[BackendState], unjudged: int) -> None:
-        """Publish them, unless nothing has changed."""
+        """Publish them, unless nothing has changed; what could not be written is tried again."""
         copies = [msgspec.structs.replace(state, stage=self._stage) for state in states]
         now = Told(self._last.at, self._stage, copies, unjudged)
         if now != self._last:
-            self._last = msgspec.structs.replace(now, at=time.time())
-            self._board.publish(self._last)
+            news = msgspec.structs.replace(now, at=time.time())
+            if self._board.publish(news):
+                self._last = news
 
     def close(self) -> None:
         """This worker is not there any more."""

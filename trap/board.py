@@ -36,8 +36,11 @@ class Board:
             _remove(left)
         self._lease = fsio.Lease.take(parent)
 
-    def publish(self, told: msgspec.Struct) -> None:
+    def publish(self, told: msgspec.Struct) -> bool:
         """Replace what was told before. Readers see the one or the other, never a half.
+
+        Returns:
+            Whether it could be written.
 
         That the disk is full is no reason to stop: the last that was told grows old, and its age is
         shown. A directory that somebody removed is made again.
@@ -50,6 +53,8 @@ class Board:
                 gone, self._lease = self._lease, fsio.Lease.take(self._parent)
                 gone.release()
                 self._replace(told)
+            return True
+        return False
 
     def _replace(self, told: msgspec.Struct) -> None:
         new = f"{self._lease.path}/{_NEW}"

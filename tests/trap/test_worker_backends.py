@@ -1,6 +1,7 @@
 """A worker whose stage asks other programs: while they are away jobs pass or wait at once, uncharged."""
 
 import asyncio
+import errno
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from support import eventually
 
 import trap.backendserver
 import trap.worker
-from trap import backendstate
+from trap import backendstate, fsio
 from trap.audit import audit
 from trap.backend import Backends
 from trap.backendstate import AWAY, UP
@@ -160,6 +161,21 @@ def test_workers_of_one_stage_are_counted_together(config: Config, spool: Spool,
             waits(spool, "second", 40)
             eventually(lambda: sum(state.asked for state in backendstate.read(config).backends) == 40)
             assert len(backendstate.read(config).backends) == 1
+
+
+def test_news_that_found_no_room_are_told_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    teller = backendstate.Teller(config, "first")
+    away = backendstate.BackendState("echod", "/x", state=AWAY)
+    with monkeypatch.context() as patch:
+        patch.setattr(fsio, "rename", full)
+        teller.tell([away], 0)
+    assert backendstate.read(config).backends == []
+    teller.tell([away], 0)  # though nothing has changed since
+    assert [state.state for state in backendstate.read(config).backends] == [AWAY]
+    teller.close()
 
 
 def test_a_backend_must_be_given_up_before_its_job_is(config: Config, spool: Spool) -> None:
