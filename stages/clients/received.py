@@ -40,7 +40,8 @@ def received(job: Job, tell: Collection[str]) -> bytes:
     helo = envelope.helo or "" if "helo" in tell else ""
     helo = helo if _NAME.fullmatch(helo) else "unknown"
     address = f"IPv6:{client}" if client.version == 6 else str(client)
-    sender = envelope.mail_from if "from" in tell and _SENDER.fullmatch(envelope.mail_from) else ""
+    sender = envelope.mail_from if "from" in tell else ""
+    sender = sender if _SENDER.fullmatch(sender) and sender.isprintable() else ""
     verb = "SMTP" if envelope.helo_verb.upper() == "HELO" else "ESMTP"
     said = f" (envelope-from {sender})" if sender else ""
     name = _client_name(job)
@@ -53,7 +54,7 @@ def received(job: Job, tell: Collection[str]) -> bytes:
     if "from" in tell and not envelope.mail_from:
         lines.insert(0, "Return-Path: <>")
     end = "\r\n" if b"\r\n" in job.message[:1000] else "\n"
-    return "".join(line + end for line in lines).encode("utf-8", "surrogateescape")
+    return "".join(line + end for line in lines).encode()
 
 
 def _client_name(job: Job) -> str | None:

@@ -204,7 +204,7 @@ class Session:
 
 def _value(text: str) -> bytes:
     """A client's words as a header's value: nothing of them ends the line."""
-    return printable(text).strip().encode()[:MAX_FIELD]
+    return printable(text).encode()[:MAX_FIELD].strip()
 
 
 def _read(response: _Response) -> Judgement:

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import every
 
-from stages.clients.rspamd import MAX_ANSWER, MAX_FUZZY, MAX_NAME, MAX_SYMBOLS, Judgement, Session
+from stages.clients.rspamd import MAX_ANSWER, MAX_FIELD, MAX_FUZZY, MAX_NAME, MAX_SYMBOLS, Judgement, Session
 from stages.rspamd import Rspamd
 from trap.address import Address
 from trap.backend import Broken
@@ -158,6 +158,11 @@ async def test_what_a_client_says_stays_in_its_line(rspamd: Daemon, opened: Open
     envelope = Envelope(helo=helo, mail_from="\r\nIP: 192.0.2.9")
     heard = await told(opened, rspamd, envelope)
     assert not any(option.startswith(("rcpt=", "ip=")) for option in heard)
+
+
+async def test_a_word_that_is_cut_behind_a_space_is_no_bad_header(rspamd: Daemon, opened: Opened) -> None:
+    heard = await told(opened, rspamd, Envelope(helo="x" * (MAX_FIELD - 1) + " y"), tell=["helo"])
+    assert heard == {"helo=" + "x" * (MAX_FIELD - 1)}
 
 
 async def test_real_mail_is_judged(rspamd: Daemon, opened: Opened, corpus: Path) -> None:

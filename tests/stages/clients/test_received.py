@@ -84,7 +84,7 @@ def test_nothing_is_made_up_where_no_client_is_known(client: str) -> None:
 
 
 WORDS = st.text() | st.sampled_from(
-    ["a) by b with ESMTPSA (c", "a\r\nX: y", "\udcff@\udcfe", "ä@ö.example", "<>"]
+    ["a) by b with ESMTPSA (c", "a\r\nX: y", "\udcff@\udcfe", "ä@ö.example", "<>", "a\0@\x1b[2J", "a\ud800@b"]
 )
 
 
@@ -95,6 +95,7 @@ def test_no_word_of_the_client_changes_the_form(helo: str, sender: str, name: st
     mail = email.message_from_bytes(fields + MESSAGE, policy=email.policy.compat32)
     assert set(mail.keys()) <= {"Return-Path", "Received", "Subject"}
     assert (len(mail.get_all("Received", [])), mail["Subject"]) == (1, "hello")
+    assert fields.decode().replace("\r\n", "").replace("\t", "").isprintable()
     line = str(mail["Received"])
     assert line.count(" by ") + line.count("\tby ") == 1 and "ESMTPSA" not in line.upper().split(" ID ")[0]
 
