@@ -12,13 +12,12 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import dns.exception
-import dns.message
 import dns.name
 import dns.rcode
 import dns.rdatatype
 
 from stages.names.resolver import ANSWERS, Resolver, name_of, seen
+from stages.names.wire import Reply
 from trap.address import Address
 from trap.backend import Backends, Broken, Dialect
 
@@ -27,8 +26,6 @@ MIN_TTL, MAX_TTL = 5.0, 3600.0
 SERVFAIL_TTL = 2.0
 """Seconds for which a name that can't be looked up is not asked for again: RFC 9520 wants one at least. Our
 resolver keeps failures by itself, and what is well again should be known soon."""
-MAX_RECORDS = 100
-"""Records of an answer that are looked at."""
 MAX_KEPT = 4096
 """Bytes of records above which an answer is not kept: there are ten thousand."""
 MAX_FLYING = 200
@@ -151,7 +148,7 @@ class Lookup:
                 # Backends end when it is clear that somebody is there: a name may take longer.
                 exchange = await self.backends.ask(lambda resolver: resolver.ask(name, kind))
                 exchange.add_done_callback(seen)
-                return read(await exchange)
+                return told(await exchange)
         except (TimeoutError, OSError, Broken):
             return FAILED, SERVFAIL_TTL
 
@@ -163,18 +160,16 @@ class Lookup:
             self._cache.popitem(last=False)
 
 
-def read(message: dns.message.Message) -> tuple[Answer, float]:
-    """What a resolver's answer says, and for how many seconds that holds."""
-    if not isinstance(message, dns.message.QueryMessage) or message.rcode() not in ANSWERS:
+def told(reply: Reply) -> tuple[Answer, float]:
+    """What a resolver's reply says of a name, and for how many seconds that holds."""
+    # Aliases without an end, records of what does not exist.
+    absurd = reply.endless or (reply.records and reply.rcode == dns.rcode.NXDOMAIN)
+    if absurd or reply.rcode not in ANSWERS:
         return FAILED, SERVFAIL_TTL
-    try:
-        chain = message.resolve_chaining()
-    except dns.exception.DNSException:  # aliases without an end, records of what does not exist
-        return FAILED, SERVFAIL_TTL
-    ttl = min(max(float(chain.minimum_ttl), MIN_TTL), MAX_TTL)
-    if chain.answer is not None:
-        return Answer([_record(data) for data in list(chain.answer)[:MAX_RECORDS]]), ttl
-    return Answer(status="nxdomain" if message.rcode() == dns.rcode.NXDOMAIN else "nodata"), ttl
+    ttl = min(max(float(reply.ttl or 0), MIN_TTL), MAX_TTL)
+    if reply.records:
+        return Answer([_record(data) for data in reply.records]), ttl
+    return Answer(status="nxdomain" if reply.rcode == dns.rcode.NXDOMAIN else "nodata"), ttl
 
 
 def _record(data: Any) -> Record:

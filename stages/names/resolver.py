@@ -11,19 +11,18 @@ else away. Each question has a socket, and with it a port, and an id of its own 
 
 import asyncio
 import socket
+import struct
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
-import dns.asyncquery
-import dns.exception
-import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
 import dns.rdatatype
 
+from stages.names.wire import NoReply, Reply, read
 from trap.address import Address
 from trap.backend import Broken
 
@@ -40,7 +39,7 @@ _MAX_DATAGRAM = 65535
 ANSWERS = (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)
 """What says something of a name; the other codes say something of those who were asked."""
 
-Exchange = asyncio.Task[dns.message.Message]
+Exchange = asyncio.Task[Reply]
 """A question under way, or answered."""
 
 
@@ -85,7 +84,7 @@ class Resolver:
     reusable = False
 
     def __init__(self, address: Address, proof: dns.name.Name = dns.name.root, patience: float = 1.0) -> None:
-        self._host, self._port = address.host, address.port
+        self._address = address
         self._proof = proof
         self._patience = patience
         self._answered = -1.0
@@ -108,7 +107,7 @@ class Resolver:
         exchange = asyncio.ensure_future(self._exchange(name, kind))
         try:
             await asyncio.wait([exchange], timeout=self._patience)
-            if not exchange.done() or exchange.result().rcode() not in ANSWERS:
+            if not exchange.done() or exchange.result().rcode not in ANSWERS:
                 await self._prove(begun)
         except BaseException:
             exchange.cancel()
@@ -129,8 +128,8 @@ class Resolver:
                 answer = await self._exchange(self._proof, dns.rdatatype.NS)
         except TimeoutError:
             raise Broken(f"no answer within {self._patience:g} s") from None
-        if (code := answer.rcode()) not in ANSWERS:
-            raise Broken(f"answers {dns.rcode.to_text(code)} even to NS of {self._proof}")
+        if answer.rcode not in ANSWERS:
+            raise Broken(f"answers {dns.rcode.to_text(answer.rcode)} even to NS of {self._proof}")
         return "answers"
 
     async def _prove(self, since: float) -> None:
@@ -142,26 +141,33 @@ class Resolver:
             self._proving.add_done_callback(seen)
         await asyncio.shield(self._proving)
 
-    async def _exchange(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> dns.message.Message:
+    async def _exchange(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Reply:
         query = dns.message.make_query(name, kind, use_edns=0, payload=PAYLOAD)
         with self._socket() as sock:
             answer = await _again_and_again(lambda: _over_udp(sock, query), self._patience)
-        if answer.rcode() in ANSWERS:
+        if answer.rcode in ANSWERS:
             self._answered = time.monotonic()
-        if answer.flags & dns.flags.TC:
+        if answer.truncated:
             try:
-                answer = await _again_and_again(lambda: self._over_tcp(query), AGAIN)
-            except (OSError, EOFError, dns.exception.DNSException):  # what there is of it is of no use
-                answer.set_rcode(dns.rcode.SERVFAIL)
+                return await _again_and_again(lambda: self._over_tcp(query), AGAIN)
+            except (OSError, EOFError, NoReply):  # what there is of it is of no use
+                return Reply(dns.rcode.SERVFAIL)
         return answer
 
-    async def _over_tcp(self, query: dns.message.Message) -> dns.message.Message:
-        return await dns.asyncquery.tcp(query, self._host, port=self._port, ignore_trailing=True)
+    async def _over_tcp(self, query: dns.message.Message) -> Reply:
+        reader, writer = await self._address.streams()
+        with closing(writer):
+            writer.write(query.to_wire(prepend_length=True))
+            (length,) = struct.unpack("!H", await reader.readexactly(2))
+            answer = read(await reader.readexactly(length), query)
+        if answer.truncated:
+            raise NoReply("cut off once more")
+        return answer
 
     @contextmanager
     def _socket(self) -> Iterator[socket.socket]:
         family, _, _, _, target = socket.getaddrinfo(
-            self._host, self._port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
+            self._address.host, self._address.port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
         )[0]
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
@@ -175,9 +181,7 @@ def seen(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-async def _again_and_again(
-    question: Callable[[], Awaitable[dns.message.Message]], patience: float
-) -> dns.message.Message:
+async def _again_and_again(question: Callable[[], Awaitable[Reply]], patience: float) -> Reply:
     """Ask until there is an answer, or whoever waits for it does so no longer.
 
     Args:
@@ -195,15 +199,11 @@ async def _again_and_again(
         patience = min(2 * patience, AGAIN)
 
 
-async def _over_udp(sock: socket.socket, query: dns.message.Message) -> dns.message.Message:
+async def _over_udp(sock: socket.socket, query: dns.message.Message) -> Reply:
     """Send a question, and read until its answer comes: what is none may be anybody's."""
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(sock, query.to_wire())
     while True:
         data = await loop.sock_recv(sock, _MAX_DATAGRAM)
-        try:
-            answer = dns.message.from_wire(data, ignore_trailing=True)
-        except dns.exception.DNSException:
-            continue
-        if query.is_response(answer):
-            return answer
+        with suppress(NoReply):
+            return read(data, query)
