@@ -85,7 +85,7 @@ async def _check_message(mail: SignedMail, field: Field, query: Query) -> None:
     signed = Signature.read(field, _MESSAGE_TAGS)
     if SEAL.decode("ascii") in signed.names:
         raise Wrong("fail", "a signature of seals")
-    signed.check_body(mail)
+    await mail.aside(signed.check_body)
     key = await signature.key_of(signed, query)
     signed.check_header(mail, key)
     _check_strength(key.kind, key.bits)

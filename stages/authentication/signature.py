@@ -234,7 +234,7 @@ async def check(mail: SignedMail, field: Field, query: Query, at: float) -> dict
         signature = Signature.read(field, DKIM_TAGS)
         notes |= _shape(mail, signature)
         _check_form(signature)
-        signature.check_body(mail)
+        await mail.aside(signature.check_body)
         notes["body"] = True
         key = await key_of(signature, query)
         notes["bits"] = key.bits

@@ -4,15 +4,18 @@ Lines end in CRLF here, as they did when the sender signed; a message that came 
 does, is read as if it had been sent properly. Nothing else is changed, and nothing is parsed as MIME.
 """
 
+import asyncio
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from trap.job import header_end
 
 MAX_HEADER = 256 << 10
 """Bytes of a header that is looked at; a longer one is no mail program's."""
+LARGE = 256 << 10
+"""Bytes of a message that take longer than a moment."""
 _TABS = bytes.maketrans(b"\t", b" ")
 
 
@@ -73,6 +76,7 @@ class SignedMail:
         self.fields = list(_fields(_crlf(message[:end])))
         self._body: bytes | None = None
         self._relaxed: bytes | None = None
+        self._turn = asyncio.Lock()
         self._hashes: dict[tuple[bool, str, int | None], bytes] = {}
         self._places: defaultdict[bytes, list[Field]] = defaultdict(list)
         for field in self.fields:
@@ -86,6 +90,18 @@ class SignedMail:
     def named(self, name: bytes) -> list[Field]:
         """The fields of a name (in lower case), as they stand from the top."""
         return self._places.get(name, [])
+
+    async def aside(self, work: Callable[["SignedMail"], None]) -> None:
+        """Do what takes as long as the body is: of a large one in a thread, while others go on.
+
+        Args:
+            work: asks for body_length or body_hash.
+        """
+        if len(self.message) < LARGE:
+            work(self)
+            return
+        async with self._turn:  # one at a time, else each would make the same forms
+            await asyncio.to_thread(work, self)
 
     def body_length(self, *, relaxed: bool) -> int:
         """Bytes of the canonical body."""

@@ -1,13 +1,15 @@
 """signedmail: canonical forms (RFC 6376, section 3.4), and header fields as they come."""
 
+import asyncio
 import hashlib
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import at_most
 
-from stages.authentication.signedmail import Field, SignedMail
+from stages.authentication.signedmail import LARGE, Field, SignedMail
 
 RFC6376 = b"A: X\r\nB : Y\t\r\n\tZ  \r\n\r\n C \r\nD \t E\r\n\r\n\r\n"
 """The example of section 3.4.5."""
@@ -99,3 +101,21 @@ def test_large_bodies(text: bytes) -> None:
         mail = SignedMail(b"A: 1\r\n\r\n" + text * (10_000_000 // len(text)))
         for relaxed in (False, True):
             mail.body_hash("sha256", relaxed=relaxed, length=None)
+
+
+@pytest.mark.parametrize(("size", "here"), [(1, True), (LARGE, False)])
+async def test_what_takes_long_holds_nobody_up(size: int, here: bool) -> None:
+    mail = SignedMail(b"\r\n" + b"x" * size)
+    threads: list[int] = []
+    busy = 0
+
+    def work(given: SignedMail) -> None:
+        nonlocal busy
+        busy += 1
+        assert given is mail and busy == 1
+        given.body_length(relaxed=True)
+        threads.append(threading.get_ident())
+        busy -= 1
+
+    await asyncio.gather(*(mail.aside(work) for _ in range(5)))
+    assert len(threads) == 5 and all((each == threading.get_ident()) is here for each in threads)
