@@ -5,7 +5,7 @@ import importlib.util
 import inspect
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from trap.config import Config, paths_below
-from trap.configcheck import nearest
+from trap.configcheck import Where, nearest
 from trap.configfile import ConfigError, Source, decode_own, plainly
 
 GROUP = "spamtrap.stages"
@@ -117,8 +117,13 @@ def check(kind: type, given: dict[str, Any], error: Callable[[str, str], ConfigE
     return made
 
 
-def build(config: Config, name: str) -> Any:
+def build(config: Config, name: str, source: Source | None = None) -> Any:
     """Build the stage called `name`, ready to be asked.
+
+    Args:
+        config: the whole configuration.
+        name: the stage's.
+        source: where it was read; errors then tell file and line.
 
     Keywords that the configuration does not set and that are called `state_dir`, `archive_dir`,
     `maillog_dir`, `trap_domains` or `targets` get the stage's own directory for state, the archive's, the
@@ -128,10 +133,12 @@ def build(config: Config, name: str) -> Any:
         ConfigError: it can't be found or built with its settings.
     """
 
-    def error(key: str, text: str) -> ConfigError:
-        return ConfigError(f"stages.{name}.{key}: {text}")
+    def error(where: Where, text: str) -> ConfigError:
+        if source:
+            return source.error(("stages", name, *where), text)
+        return ConfigError(f"{'.'.join(map(str, ('stages', name, *where)))}: {text}")
 
-    kind, made = _settled(config, name, error)
+    kind, made = _settled(config, name, lambda key, text: error((key,), text))
     known = settings(kind)
     for key, value in _given(config, name).items():
         if key in known and key not in made:
@@ -139,10 +146,30 @@ def build(config: Config, name: str) -> Any:
                 value.mkdir(mode=0o750, parents=True, exist_ok=True)
             made[key] = value
     try:
-        return kind(**made)
+        stage = kind(**made)
     except Exception as bad:  # a constructor is anybody's code too
         kind_of = "" if isinstance(bad, ValueError | OSError) else f"{type(bad).__name__}: "
-        raise ConfigError(f"stages.{name}: {kind_of}{bad}") from bad
+        raise error(*_meant(f"{kind_of}{bad}", made)) from bad
+    backends, deadline = getattr(stage, "backends", None), config.stage(name).deadline
+    if backends and backends.timeout >= deadline:
+        raise error(
+            ("timeout",),
+            f"{backends.timeout:g} s is not below the stage's deadline, {deadline:g} s: "
+            "jobs would be charged with the backend's silence",
+        )
+    return stage
+
+
+def _meant(text: str, given: Mapping[str, Any]) -> tuple[Where, str]:
+    """The setting that a stage complains of, whose name it tells first or whose value it quotes; the rest."""
+    key, _, rest = text.partition(": ")
+    if rest and key in given:
+        return (key,), rest
+    for key, value in given.items():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str) and repr(item) in text:
+                return (key,), text
+    return (), text
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from trap.backendstate import Teller
 from trap.breaker import Breaker
 from trap.claim import Claim, Consumer
 from trap.config import Config
-from trap.configfile import ConfigError
+from trap.configfile import Source
 from trap.envelope import printable
 from trap.job import CorruptJob, Job
 from trap.plugin import build, targets
@@ -77,11 +77,6 @@ class Worker:
         choice = self.settings.when_unavailable or getattr(self.stage, "when_unavailable", "wait")
         self._pass_while_away = choice == "pass"
         self._backends: Backends[Any] | None = getattr(self.stage, "backends", None)
-        if self._backends and self._backends.timeout >= self.settings.deadline:
-            raise ConfigError(
-                f"stages.{name}.timeout: {self._backends.timeout:g} s is not below the stage's deadline, "
-                f"{self.settings.deadline:g} s: jobs would be charged with the backend's silence"
-            )
         self._teller = Teller(config, name) if self._backends else None
         self._was_away = ""
         self._unjudged = 0
@@ -400,14 +395,22 @@ def _deadline(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def run(config: Config, name: str) -> int:
+def run(config: Config, name: str, source: Source | None = None) -> int:
     """Run one worker in this process until SIGTERM or SIGINT.
+
+    Args:
+        config: the whole configuration.
+        name: the stage's.
+        source: where the configuration was read.
 
     Returns:
         The exit code.
+
+    Raises:
+        ConfigError: the stage can't be built.
     """
     spool = Spool.open(config)
-    worker = Worker(config, name, spool)
+    worker = Worker(config, name, spool, build(config, name, source))
     signal.signal(signal.SIGTERM, worker.stop)
     signal.signal(signal.SIGINT, worker.stop)
     gc.freeze()  # what is loaded by now stays

@@ -24,6 +24,7 @@ from trap.configfile import ConfigError
 from trap.envelope import Envelope
 from trap.job import Job
 from trap.ledger import events
+from trap.plugin import build
 from trap.queue import Spool
 from trap.stage import Pass, Sample, Verdict
 from trap.worker import Worker
@@ -178,10 +179,10 @@ def test_news_that_found_no_room_are_told_again(config: Config, monkeypatch: pyt
     teller.close()
 
 
-def test_a_backend_must_be_given_up_before_its_job_is(config: Config, spool: Spool) -> None:
-    config = msgspec.structs.replace(config, stages={"first": Stage(deadline=Duration("10s"))})
+def test_a_backend_must_be_given_up_before_its_job_is(config: Config) -> None:
+    stage = Stage(use=f"{__name__}:Asking", deadline=Duration("10s"), settings={"where": "/x", "limit": 10.0})
     with pytest.raises(ConfigError, match=r"stages\.first\.timeout: 10 s is not below the stage's deadline"):
-        Worker(config, "first", spool, Asking("/nowhere", limit=10.0))
+        build(msgspec.structs.replace(config, stages={"first": stage}), "first")
 
 
 class Unwrapping:

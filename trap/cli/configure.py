@@ -24,7 +24,7 @@ from trap.config import (
     Tagged,
     paths_below,
 )
-from trap.configfile import LMTP, ConfigError, Source
+from trap.configfile import LMTP, Source
 from trap.plugin import build, check_stages
 
 
@@ -45,10 +45,7 @@ def check(app: App) -> None:
         built = msgspec.structs.replace(config, paths=paths_below(Path(apart), config.paths.plugins))
         for name in config.queues:
             if config.stage(name).workers:
-                try:
-                    stage = build(built, name)
-                except ConfigError as error:
-                    raise source.error(("stages", name), str(error).partition(": ")[2]) from None
+                stage = build(built, name, source)
                 getattr(stage, "close", bool)()
     click.echo(f"{app.name}: good; queues: {', '.join(config.queues)}")
 

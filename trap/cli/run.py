@@ -92,7 +92,7 @@ def work(app: App, stage: str, workers: int | None) -> int:
         raise ConfigError(f"{stage} has `workers: 0`: it only holds what is put there")
     app.become_user()
     if number == 1:
-        return worker.run(config, stage)
+        return worker.run(config, stage, app.text)
     return Supervisor(_workers(app, config, [stage], number)).run()
 
 

@@ -340,7 +340,16 @@ def test_totals_that_cant_be_read_are_told(run: Run, home: Path) -> None:
 
 def test_config_check_builds_what_it_can(run: Run, home: Path) -> None:
     for text, told in (
-        ("stages:\n  dedup: {keep: 0}\n", "spamtrap.yaml:2: stages.dedup: keep: 0"),
+        ("stages:\n  dedup:\n    keep: 0\n", "spamtrap.yaml:3: stages.dedup.keep: 0"),
+        ("stages:\n  virus:\n    clamd: x\n", "spamtrap.yaml:3: stages.virus.clamd: 'x' is not the address"),
+        (
+            "stages:\n  virus:\n    to:\n    clamd: [/x, x:y]\n",
+            "yaml:4: stages.virus.clamd: 'x:y' is not the",
+        ),
+        (
+            "stages:\n  virus:\n    timeout: 90s\n",
+            "spamtrap.yaml:3: stages.virus.timeout: 90 s is not below the stage's deadline, 60 s",
+        ),
         ("user: nosuchuser\n", "spamtrap.yaml:1: user: there is no user 'nosuchuser'"),
         ("tls: {cert: /none.pem, key: /none.pem}\n", "tls.cert: no file /none.pem"),
         (f"paths: {{plugins: {home}/none}}\n", f"paths.plugins: no folder {home}/none"),
