@@ -8,6 +8,7 @@ example dot com`, `example . com`. What comes out is for finding links in, not f
 """
 
 import re
+from unicodedata import normalize
 
 # fmt: off
 _INVISIBLE = (
@@ -24,13 +25,15 @@ _TABLE: dict[int, str | None] = {
     **dict.fromkeys(_DOTS, "."),
     **dict.fromkeys(_SLASHES, "/"),
     **{0xFF01 + at: chr(0x21 + at) for at in range(94)},
+    **{at: normalize("NFKC", chr(at)) for at in (*range(0x1D400, 0x1D800), *range(0x24B6, 0x24EA))},
 }
-"""Full-width letters are where ASCII's are, elsewhere."""
+"""Full-width letters are where ASCII's are, elsewhere; then letters of mathematics, and in circles."""
 
 _TOP = "com|net|org|info|biz|ru|cn|top|xyz|online|site|shop|club|io|uk|de|eu|tk|ml|ga|cf|gq|pw|su|ws|example"
 """Top-level domains that a word next to a dot among spaces is taken for: none that are words."""
 _SCHEME = re.compile(
-    r"\bh(?:xx|tt|\*\*|__)(p?s?)\s?(?:\[:\]|\(:\)|:)\s?(?:\[?//\]?|\\\\|/ /)(?:\s(?=[\w-]{1,63}\.))?",
+    r"\bh(?:xx|tt|\*\*|__)(p?s?)\s?(?:\[://\]|(?:\[:\]|\(:\)|:)\s?(?:\[?//\]?|\\\\|/ /))"
+    r"(?:\s(?=[\w-]{1,63}\.))?",
     re.IGNORECASE,
 )
 _FTP = re.compile(r"\bfxp://", re.IGNORECASE)
@@ -66,6 +69,7 @@ def undisguised(text: str) -> str:
         or ": /" in lower
         or "h**" in lower
         or "p :" in lower
+        or ":// " in lower
         or ":\\" in lower
     ):
         text = _SCHEME.sub(lambda found: f"http{found[1].lower().lstrip('p')}://", text)

@@ -13,6 +13,7 @@ import re
 import phonenumbers
 
 MAX_PHONES = 100
+_DASHES = dict.fromkeys((*range(0x2010, 0x2016), 0x2212), "-")
 MAX_CANDIDATES = 1000
 
 _CANDIDATE = re.compile(
@@ -41,6 +42,8 @@ def find(text: str, region: str) -> list[str]:
         text: links included.
         region: two letters of the country that numbers without a code are taken for; "" for none.
     """
+    if not text.isascii():
+        text = text.translate(_DASHES)
     found: dict[str, None] = {}
     count = 0
     for pattern in (_CANDIDATE, _CALLED, _CHAT):

@@ -2,7 +2,7 @@
 
 Redirectors, link protectors of mail filters and click counters mostly carry their target with them, in a
 parameter, in the path or in base64. `targets` knows the ways of writing it rather than the houses, but
-for the few that have one of their own (Proofpoint, AMP, Google Translate, Yahoo, Mimecast).
+for the few that have one of their own (Proofpoint, AMP, Google Translate, Yahoo, Mimecast, Avanan).
 
 >>> targets("https://www.google.com/url?sa=D&q=http%3A%2F%2Fa.example%2Fx&usg=y")
 ['http://a.example/x']
@@ -14,6 +14,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from urllib.parse import unquote_to_bytes
 
 MAX_TARGETS = 4
@@ -25,6 +26,9 @@ _WEB = re.compile(r"https?:/{1,2}[^/\s]|//[\w-]|www\.[\w-]", re.IGNORECASE)
 _IN_PATH = re.compile(r"[/?*!](https?(?::|%3a)(?:/|%2f){1,2}[^\s]{4,})", re.IGNORECASE)
 _BASE64 = re.compile(r"(aHR0c(?:DovL|HM6Ly)[A-Za-z0-9_+/-]{3,3000})")
 """What `http://` and `https://` are in base64, when nothing stands before them."""
+_JSON = re.compile(r"eyJ[A-Za-z0-9_+/-]{10,3000}")
+"""What `{"` is in base64: some put all they want to know into an object."""
+_IN_JSON = re.compile(r'https?:(?:\\{0,4}/){2}[^"\s]{3,2000}')
 _HEX = re.compile(r"68747470(?:73)?3a2f2f[0-9a-f]{6,2000}", re.IGNORECASE)
 _AMP = re.compile(
     r"https?://(?:www\.google\.[a-z.]{2,6}/amp|[\w.-]{0,100}cdn\.ampproject\.org/[cvi])/(s/)?(\S+)"
@@ -39,6 +43,7 @@ _STAND_IN = re.compile(r"\*(?:\*([A-Za-z0-9_-]))?")
 _MIMECAST = re.compile(
     r"https?://[\w.-]{0,100}\.mimecast(?:protect)?\.com/s/[^?#]*\?(?:[^#]{0,200}&)?domain=([\w.-]{4,253})"
 )
+_AVANAN = re.compile(r"https?://url\.avanan\.click/v2/(?:r\d\d/)?___(.{4,3000}?)___\.")
 _RUN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 """Proofpoint's letters for how many characters stand in one place: A is 2, B is 3."""
 
@@ -67,9 +72,15 @@ def _generic(url: str) -> Iterator[str]:
         if _WEB.match(value):
             yield _whole(value)
     if inner := _IN_PATH.search(url, url.find("://") + 3):
-        yield _whole(_unquoted(inner[1]) if "%" in inner[1][:9] else inner[1])
+        said = inner[1]
+        if "%2f" in said[:12].lower():  # its slashes are written so, which makes it one step of the path
+            said = said.partition("/")[0]
+        yield _whole(_unquoted(said) if "%" in said[:12] else said)
     for match in _BASE64.finditer(_unquoted(url)):
         yield _unbase64(match[1])
+    for match in islice(_JSON.finditer(_unquoted(url)), MAX_TARGETS):
+        for said in _IN_JSON.findall(_plain(match[0])):
+            yield said.replace("\\", "")
     if written := _HEX.search(url):
         digits = written[0][: len(written[0]) // 2 * 2]
         yield bytes.fromhex(digits).decode("utf-8", "replace")
@@ -92,13 +103,17 @@ def _unquoted(value: str, once_more: Callable[[str], bool] = lambda text: True) 
 
 
 def _unbase64(text: str) -> str:
+    # What follows in the path may have been of the alphabet, too.
+    return re.split(r"[\x00-\x20\x7f\ufffd\"<>]", _plain(text), maxsplit=1)[0]
+
+
+def _plain(text: str) -> str:
     text = text.replace("-", "+").replace("_", "/")
     try:
         data = base64.b64decode(text[: len(text) - (len(text) % 4 == 1)] + "===")
     except binascii.Error:  # no letter is another's, so it is not reached; a decoder may be stricter
         return ""
-    # What follows in the path may have been of the alphabet, too.
-    return re.split(r"[\x00-\x20\x7f\ufffd\"<>]", data.decode("utf-8", "replace"), maxsplit=1)[0]
+    return data.decode("utf-8", "replace")
 
 
 def _amp(url: str) -> str:
@@ -148,6 +163,11 @@ def _mimecast(url: str) -> str:
     return f"http://{match[1]}/" if match else ""
 
 
+def _avanan(url: str) -> str:
+    match = _AVANAN.match(url)
+    return match[1] if match else ""
+
+
 _OWN_WAYS: tuple[Callable[[str], str], ...] = (
     _proofpoint_2,
     _proofpoint_3,
@@ -155,4 +175,5 @@ _OWN_WAYS: tuple[Callable[[str], str], ...] = (
     _translated,
     _yahoo,
     _mimecast,
+    _avanan,
 )

@@ -35,7 +35,7 @@ _CANDIDATE = re.compile(
     rf"|(?P<stellar>G[A-Z2-7]{{55}})"
     rf"|(?P<ton>[EU]Q[A-Za-z0-9_-]{{46}})"
     rf"|(?P<solana>{_BASE58}{{43,44}})"
-    rf")(?![A-Za-z0-9_])"
+    rf")(?![A-Za-z0-9])"
 )
 _VERSIONS = {
     b"\x00": "BTC",

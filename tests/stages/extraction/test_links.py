@@ -15,6 +15,7 @@ HOSTS = {
     "HTTP://WWW.A.Example:8080/x": "www.a.example",
     "//a.example/x": "a.example",
     "http:a.example/x": "a.example",
+    "http://00000017700000001/": "127.0.0.1",
     "http:/a.example/x": "a.example",
     "http:\\\\a.example\\x": "a.example",
     "http:////a.example": "a.example",
@@ -115,6 +116,9 @@ DISGUISED = {
     "h**p://a.example": "http://a.example",
     "http[:]//a(.)example": "http://a.example",
     "http : // a.example": "http://a.example",
+    "hxxps[://]a[.]example": "https://a.example",
+    "https:// a.example": "https://a.example",
+    "\U0001d5ee.\U0001d452xample \u24d0.example": "a.example a.example",
     "a{dot}example (dot) com": "a.example.com",
     "a [dot] example": "a.example",
     "a\\.example": "a.example",
@@ -172,6 +176,12 @@ REDIRECTORS = {
     "counter": f"http://click.spam.example/t?id=1&dest={QUOTED}",
     "encoded twice": f"http://click.spam.example/t?r={QUOTED.replace('%', '%25')}",
     "in the path": f"http://rd.yahoo.example/id/*{'/'}{TARGET}",
+    "Amazon": f"https://x.r.us-east-1.awstrack.me/L0/{QUOTED}/1/0100018f-abc/def=350",
+    "Avanan": f"https://url.avanan.click/v2/___{TARGET}___.YXAzOmFjbWU6YTpv",
+    "Mandrill": "https://mandrillapp.com/track/click/3/a.example?p="
+    + base64.urlsafe_b64encode(
+        b'{"s":"x","p":"{\\"url\\":\\"http:\\\\/\\\\/a.example\\\\/x?y=1\\"}"}'
+    ).decode(),
     "in hex": f"http://click.spam.example/{TARGET.encode().hex()}",
     "in the fragment": f"http://click.spam.example/#u={QUOTED}",
 }

@@ -37,7 +37,8 @@ KNOWN = {
     ("address", "kind"), KNOWN.items(), ids=[f"{kind} {it[:12]}" for it, kind in KNOWN.items()]
 )
 def test_addresses_in_use(address, kind):
-    assert wallets.find(f"Pay 0.1 to {address}, today.") == [{"kind": kind, "address": address}]
+    for text in (f"Pay 0.1 to {address}, today.", f"to _{address}_"):
+        assert wallets.find(text) == [{"kind": kind, "address": address}]
 
 
 @pytest.mark.parametrize("address", KNOWN, ids=[f"{kind} {it[:12]}" for it, kind in KNOWN.items()])
