@@ -10,6 +10,7 @@ it is given, by more than a second.
 
 import argparse
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,7 @@ def main() -> None:
         options.messages = options.messages or 600
     files = sorted(needed().glob("*/*.eml"))
     random.Random(options.seed).shuffle(files)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     report = kit.Report("chaos")
     with (
         tempfile.TemporaryDirectory(prefix="chaos-") as directory,

@@ -18,6 +18,10 @@ from nametroubler import NameTroubler  # isort: skip
 from troubler import Mode, Troubler  # isort: skip
 
 
+READY = b"Z\0\0\0\5I"
+"""PostgreSQL waits for a query."""
+
+
 def spamd_over_tcp(stack: ExitStack, home: Path) -> Iterator[Scene]:
     """SpamAssassin's daemon."""
     small_disk(stack, home / "tmp")
@@ -116,9 +120,14 @@ def connections(database: Postgres) -> Iterator[socket.socket]:
     while True:
         sock = socket.create_connection(("127.0.0.1", database.port), 10)
         sock.sendall((len(body) + 4).to_bytes(4, "big") + body)
-        if sock.recv(1) != b"R":
-            sock.close()
-            return
+        heard = b""
+        # It says that we may come in before it finds that there is no room.
+        while not heard.endswith(READY):
+            more = sock.recv(4096)
+            if not more:
+                sock.close()
+                return
+            heard += more
         yield sock
 
 

@@ -15,9 +15,11 @@ that are dropped and disks that are full; else those lines are left out.
 import argparse
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -67,6 +69,7 @@ def main() -> None:
     )
     if os.geteuid() == 0 and not os.environ.get("OWN_NETWORK"):
         alone()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     report = FaultReport("faults")
     mail = sample()
     wanted = set(options.only.split(",")) if options.only else {*GROUPS, "crowd", "branches"}
@@ -108,23 +111,32 @@ def matrix(
 ) -> list[faultrig.Outcome]:
     """All lines of these groups, several groups at a time."""
 
+    over = threading.Event()
+
     def measured(name: str) -> list[faultrig.Outcome]:
         try:
-            return list(lines(name, where / name, mail, quick=options.quick))
+            return list(lines(name, where / name, mail, over, quick=options.quick))
         except Exception:  # the other groups' lines are worth having
             traceback.print_exc()
             return [faultrig.Outcome(name, "(not measured)", "pass", DEADLINE)]
 
     with ThreadPoolExecutor(options.jobs) as pool:
-        return [outcome for found in pool.map(measured, groups) for outcome in found]
+        try:
+            return [outcome for found in pool.map(measured, groups) for outcome in found]
+        except KeyboardInterrupt:
+            over.set()  # else the daemons outlive us
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
-def lines(name: str, home: Path, mail: list[bytes], *, quick: bool) -> Iterator[faultrig.Outcome]:
-    """The lines of one group, one after the other."""
+def lines(
+    name: str, home: Path, mail: list[bytes], over: threading.Event, *, quick: bool
+) -> Iterator[faultrig.Outcome]:
+    """The lines of one group, one after the other, until it is over."""
     home.mkdir()
     with ExitStack() as stack:
         for number, scene in enumerate(GROUPS[name](stack, home)):
-            if quick and scene.fault not in QUICK:
+            if over.is_set() or (quick and scene.fault not in QUICK):
                 continue
             place = home / f"line{number}"
             place.mkdir()
