@@ -57,9 +57,7 @@ class Rspamd:
         self.tell = frozenset(tell)
         self.password = password
         self.compress = compress
-        hint = (
-            "start it (systemctl start rspamd), and see that its scanner listens there (rspamadm configdump)"
-        )
+        hint = "(re)start it: systemctl restart rspamd; its scanner must listen there (rspamadm configdump)"
         dialect = Dialect("rspamd", Session.open, Session.version, hint)
         self.backends: Backends[Session] = Backends(dialect, rspamd, timeout, PORT)
 

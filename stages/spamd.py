@@ -73,7 +73,7 @@ class Spamd:
         self.user = user
         self.tell = frozenset(tell)
         self.compress = compress
-        hint = "start it (systemctl start spamd), and let this host in (spamd -A)"
+        hint = "(re)start it: systemctl restart spamd, and let this host in (spamd -A)"
         dialect = Dialect("spamd", Session.open, self._probe, hint)
         self.backends: Backends[Session] = Backends(dialect, spamd, timeout, PORT)
         self._engines: dict[Address, str] = {}

@@ -48,7 +48,7 @@ class Virus:
     ) -> None:
         self.to = to
         self.max_size = max_size
-        hint = "start it (systemctl start clamav-daemon); without signatures it won't: run freshclam first"
+        hint = "(re)start it: systemctl restart clamav-daemon; without signatures (freshclam) it won't"
         dialect = Dialect("clamd", Session.open, Session.probe, hint)
         self.backends: Backends[Session] = Backends(dialect, clamd, timeout)
         for text in [clamd] if isinstance(clamd, str) else clamd:

@@ -33,6 +33,11 @@ class BackendState(msgspec.Struct):
     opened: int = 0
     """How often it was found away."""
 
+    @property
+    def word(self) -> str:
+        """How it is, for people: of a spare that was never needed nothing is known."""
+        return self.state if self.asked or self.since else "not asked"
+
 
 class Told(msgspec.Struct):
     """What one worker tells of all servers that its stage asks."""
@@ -49,7 +54,7 @@ class Seen(msgspec.Struct):
     """What all workers tell."""
 
     backends: list[BackendState] = []
-    """By stage, and in the order in which they are preferred."""
+    """By stage in pipeline order, and in the order in which they are preferred."""
     unjudged: dict[str, int] = {}
     """Jobs that passed without having been judged since the workers began, by stage."""
 
@@ -94,7 +99,9 @@ def read(config: Config) -> Seen:
     """
     found: dict[tuple[str, str], BackendState] = {}
     unjudged: Counter[str] = Counter()
-    for told in sorted(board.read(_parent(config), Told), key=lambda told: told.stage):
+    order = {name: at for at, name in enumerate(config.queues)}
+    everybody = board.read(_parent(config), Told)
+    for told in sorted(everybody, key=lambda told: (order.get(told.stage, len(order)), told.stage)):
         unjudged[told.stage] += told.unjudged
         for state in told.backends:
             known = found.get((state.stage, state.address))

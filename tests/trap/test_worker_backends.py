@@ -164,6 +164,19 @@ def test_workers_of_one_stage_are_counted_together(config: Config, spool: Spool,
             assert len(backendstate.read(config).backends) == 1
 
 
+def test_the_order_is_the_pipelines_and_what_was_never_needed_is_not_called_up(config: Config) -> None:
+    tellers = [backendstate.Teller(config, stage) for stage in ("second", "gone", "first")]
+    for teller in tellers:
+        spare = backendstate.BackendState("echod", "/spare")
+        teller.tell([backendstate.BackendState("echod", "/x", asked=1), spare], 0)
+    states = backendstate.read(config).backends
+    assert [(state.stage, state.word) for state in states] == [
+        (stage, word) for stage in ("first", "second", "gone") for word in ("up", "not asked")
+    ]
+    for teller in tellers:
+        teller.close()
+
+
 def test_news_that_found_no_room_are_told_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -43,7 +43,7 @@ def _row(state: BackendState, now: float) -> tuple[str | Text, ...]:
         state.backend,
         state.address,
         state.stage,
-        Text(state.state, style="bold red" if state.state == AWAY else ""),
+        Text(state.word, style="bold red" if state.state == AWAY else ""),
         age(max(0.0, now - state.since)) if state.since else "-",
         f"{state.asked:,}",
         f"{state.failed:,}",
