@@ -1,7 +1,8 @@
 """report - sum up each period, and keep a feed of facts that name nobody.
 
 Of every message that reaches it, the stage appends one line to the feed: what may be told of it,
-and why, stands in stages/reports/facts.py. Nothing is told of mail that policy has marked never_report.
+and why, stands in stages/reports/facts.py. Of mail that policy has marked never_report nothing is told but
+that it came: no line in the feed, no network in a summary, neither its own nor its copies'.
 When a period is over, one of its workers sums it up from the mail log and the feed, as text, as HTML
 with charts and as JSON. A quiet period is summed up too.
 
@@ -14,7 +15,8 @@ In `directory`, all times UTC:
 In `state_dir`, readable by its owner only:
 
 * `key`: of all hashes; whoever has it can try out addresses. A new one makes new names;
-* `campaigns.json`: published name -> dedup's, by which the archive finds the campaign.
+* `campaigns.json`: published name -> dedup's, by which the archive finds the campaign;
+* `left-out-2026-11-20`: ids of mail marked never_report that day, for the summaries.
 
 Killing workers at any moment loses nothing: a line is one write, a period is summed up when its
 JSON file is there, which is written last, and until then whoever takes the lock begins it again.
@@ -37,6 +39,7 @@ from stages.reports.counting import summarise
 from stages.reports.facts import gather
 from stages.reports.feed import Feed
 from stages.reports.guard import Guard
+from stages.reports.leftout import LeftOut
 from stages.reports.period import DAY, HOUR, MINUTE, Period, iso
 from stages.reports.summary import Past, Summary
 from trap.config import Duration
@@ -110,20 +113,26 @@ class Report:
         host = [name] if registrable(name := socket.gethostname()) else []
         self._guard = Guard(_key(state_dir / "key"), [*host, *(protect or ()), *(trap_domains or ())])
         self._feed = Feed(self._directory)
+        self._left_out = LeftOut(state_dir)
         self._work: Iterator[None] | None = None
         self._due = 0.0
 
     def process(self, job: Job) -> Pass:
         """Append the job's facts to the feed, unless policy marked it never_report.
 
-        The feed names networks and domains to others. Those who send receipts and confirmations, asked for
-        by somebody with a wrong address, do not belong there.
+        Feed and summaries name networks and domains to others. Those who send receipts and confirmations,
+        asked for by somebody with a wrong address, do not belong there.
 
         Raises:
             Unavailable: the feed can't be written.
         """
-        marked = job.notes.get("policy")
-        if isinstance(marked, dict) and marked.get("never_report"):
+        # Whatever the queue of the stage policy is called, and if there are several.
+        if any(isinstance(notes, dict) and notes.get("never_report") for notes in job.notes.values()):
+            campaign = job.notes.get("dedup", {}).get("campaign", "")
+            try:
+                self._left_out.append(job.id, str(campaign), time.time())
+            except OSError as error:
+                raise Unavailable(f"files in {self._state}: {error}") from error
             return Pass({"left_out": "never_report"})
         fact = gather(job, self._guard, iso(time.time() // self._grain * self._grain))
         try:
@@ -174,7 +183,9 @@ class Report:
         self._due = current.end + GRACE
 
     def _sum_up(self, period: Period) -> Generator[None]:
-        summary, names = yield from summarise(period, self._feed, self._maillog, self._guard, self._top)
+        summary, names = yield from summarise(
+            period, self._feed, self._left_out, self._maillog, self._guard, self._top
+        )
         summary.generated = time.time()
         summary.history = [
             Past(past.start, past.totals)
@@ -221,6 +232,7 @@ class Report:
         """Remove what is too old."""
         oldest = current.start - self._keep
         name, day = Period.at(oldest, self._length).name, iso(oldest - DAY)[:10]
+        self._left_out.clean(day)
         for path in self._directory.iterdir():
             report, feed = _REPORT.fullmatch(path.name), _FEED.fullmatch(path.name)
             if (report and report[1] < name) or (feed and feed[1] < day):

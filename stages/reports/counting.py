@@ -19,6 +19,7 @@ from typing import TypeVar
 from stages.reports.facts import Fact
 from stages.reports.feed import Feed
 from stages.reports.guard import Guard
+from stages.reports.leftout import MAX_KNOWN, LeftOut
 from stages.reports.period import Period
 from stages.reports.summary import Campaign, Drop, Row, Series, StageTimes, Summary, Totals
 from stages.reports.tally import Histogram, Recent, Top
@@ -59,6 +60,10 @@ class Counting:
         self.campaigns = Top()
         self.by = {name: Top() for name in _CLASSES}
         self.facts = 0
+        self.hidden: set[str] = set()
+        """Messages that nobody may be named by."""
+        self.left_out: set[str] = set()
+        """Campaigns of theirs."""
         self._recent = Recent()
 
     def event(self, event: Event) -> None:
@@ -93,7 +98,8 @@ class Counting:
         self._add("accepted")
         self.totals.bytes += event.size
         self.series.accepted[self._column(event)] += 1
-        self.networks.add(self.guard.network(event.ip) or "unknown")
+        if event.id not in self.hidden:
+            self.networks.add(self.guard.network(event.ip) or "unknown")
         self.sizes[sum(event.size >= bound for bound in SIZES)] += 1
         for tag in event.tags:
             self.tags.add(self.guard.reason(tag) if _TAG.fullmatch(tag) else "other")
@@ -108,12 +114,13 @@ class Counting:
             self._add("dropped")
             self.series.dropped[self._column(event)] += 1
             self.drops.add(f"{event.q}\0{self.guard.reason(event.reason)}")
-            if campaign := event.notes.get("campaign"):
+            campaign = event.notes.get("campaign")
+            if campaign and campaign not in self.left_out:
                 self.copies.add(str(campaign))
         elif done == "archived":
             self._add("archived")
             self.series.archived[self._column(event)] += 1
-        elif done == "reported":
+        elif done == "reported" and event.id not in self.hidden:
             self._add("reported")
 
     def _column(self, event: Event) -> int:
@@ -121,13 +128,14 @@ class Counting:
 
 
 def summarise(
-    period: Period, feed: Feed, maillog: Path, guard: Guard, top: int
+    period: Period, feed: Feed, left_out: LeftOut, maillog: Path, guard: Guard, top: int
 ) -> Generator[None, None, tuple[Summary, dict[str, str]]]:
     """Summarise a period, step by step.
 
     Args:
         period: must be over.
         feed: the facts.
+        left_out: messages of which nothing is told but that they came.
         maillog: directory of the mail log.
         guard: decides what is told.
         top: length of the lists of the largest.
@@ -139,6 +147,9 @@ def summarise(
         OSError: the log or the feed can't be read.
     """
     counting = Counting(period, guard)
+    counting.hidden, counting.left_out = left_out.read(period)
+    if counting.left_out:
+        yield from _hide_copies(counting, maillog)
     for event in _stopping(events_since(maillog, period.start)):
         if event:
             counting.event(event)
@@ -166,6 +177,15 @@ def summarise(
     summary = _summary(counting, campaigns, top)
     summary.log_from = _log_from(maillog, period)
     return summary, {name: names[name] for name, _ in largest if name in names}
+
+
+def _hide_copies(counting: Counting, maillog: Path) -> Generator[None]:
+    """Name nobody by the copies of what is left out, either: they ended at dedup."""
+    for event in _stopping(events_since(maillog, counting.period.start)):
+        if not event:
+            yield
+        elif event.notes.get("campaign") in counting.left_out and len(counting.hidden) < MAX_KNOWN:
+            counting.hidden.add(event.id)
 
 
 class _Details:

@@ -38,15 +38,9 @@ class Feed:
             OSError: it can't be written, or not all of it.
         """
         line = (b"\n" if self._torn else b"") + _encode(fact) + b"\n"
-        path = self._path(fact.time[:10])
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            self._torn = True
-            if os.write(fd, line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-            self._torn = False
-        finally:
-            os.close(fd)
+        self._torn = True
+        append(self._path(fact.time[:10]), line, 0o640)
+        self._torn = False
 
     def read(self, period: Period) -> Iterator[Fact]:
         """The facts reported in a period. After a crash one may come twice, with the same id."""
@@ -63,6 +57,25 @@ class Feed:
 
     def _path(self, day: str) -> Path:
         return self._directory / f"feed-{day}.jsonl"
+
+
+def append(path: Path, line: bytes, mode: int) -> None:
+    """Append to a file by one write, so that any number of processes may do so.
+
+    Args:
+        path: made when it is not there.
+        line: what is written.
+        mode: of a new file.
+
+    Raises:
+        OSError: it can't be written, or not all of it.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        if os.write(fd, line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    finally:
+        os.close(fd)
 
 
 def _read(line: bytes) -> Fact | None:

@@ -3,6 +3,7 @@
 import base64
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -61,6 +62,27 @@ def test_what_must_never_be_reported_leaves_no_line(trap: Trap) -> None:
     assert "198.51.100.0/24" in line
     verdict = stage.process(Job(marked.id, marked.envelope, {"policy": {"never_report": True}}, b""))
     assert verdict == Pass({"left_out": "never_report"})
+
+
+def test_summaries_name_nobody_by_what_must_never_be_reported(trap: Trap) -> None:
+    """Neither by the first of its kind nor by its copies, of which dedup let none pass."""
+    stage = trap.worker()
+    first, copy, other = (trap.accept(client_ip=f"198.51.{number}.9") for number in (100, 101, 102))
+    notes = {"dedup": {"campaign": "c0ffee"}, "second-policy": {"never_report": True}}
+    trap.report(stage, first, **notes)
+    trap.log.dropped(copy.id, "dedup", "duplicate", 0.001, {"campaign": "c0ffee"})
+    trap.report(stage, other)
+    summary = trap.sum_up(stage)
+    assert [row.name for row in summary.networks] == ["198.51.102.0/24"]
+    assert summary.campaigns == []
+    assert (summary.totals.accepted, summary.totals.dropped, summary.totals.reported) == (3, 1, 1)
+    for path in trap.reports.iterdir():
+        assert not re.search(rb"198\.51\.10[01]", path.read_bytes()), path
+    (kept,) = trap.state.glob("left-out-*")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    for _ in range(40):
+        trap.sum_up(stage, 86_400)
+    assert not kept.exists()
 
 
 def test_asked_twice_counts_once(trap: Trap) -> None:

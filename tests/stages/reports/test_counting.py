@@ -9,6 +9,7 @@ from stages.reports import counting
 from stages.reports.counting import summarise
 from stages.reports.feed import Feed
 from stages.reports.guard import Guard
+from stages.reports.leftout import LeftOut
 from stages.reports.period import Period
 from stages.reports.summary import Drop, Row, Summary
 from trap.envelope import Envelope, Rcpt
@@ -25,7 +26,9 @@ def trap(tmp_path: Path, clock: Clock) -> Trap:
 
 
 def count(trap: Trap, top: int = 10, start: float = NOON) -> Summary:
-    work = summarise(Period(start, start + HOUR), Feed(trap.reports), trap.maillog, GUARD, top)
+    work = summarise(
+        Period(start, start + HOUR), Feed(trap.reports), LeftOut(trap.state), trap.maillog, GUARD, top
+    )
     while True:
         try:
             next(work)
@@ -169,7 +172,9 @@ def test_work_comes_in_pieces(trap: Trap, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(counting, "CHUNK", 10)
     for _ in range(95):
         trap.accept()
-    work = summarise(Period(NOON, NOON + HOUR), Feed(trap.reports), trap.maillog, GUARD, 10)
+    work = summarise(
+        Period(NOON, NOON + HOUR), Feed(trap.reports), LeftOut(trap.state), trap.maillog, GUARD, 10
+    )
     assert len(list(work)) == 9
 
 
