@@ -141,13 +141,13 @@ async def test_a_question_ends_in_time_and_three_in_a_row_send_it_away(
     server: Server, manner: Manner
 ) -> None:
     server.manner = manner
-    async with asking(server, limit=0.3) as backends:
+    async with asking(server, limit=0.15) as backends:
         for number in range(FAILURES):
             assert backends.away == ""
             begun = time.monotonic()
             with pytest.raises(Unavailable, match=r"^echod at "):
                 await say(backends)
-            assert time.monotonic() - begun < 0.3 + SLACK
+            assert time.monotonic() - begun < 0.15 + SLACK
             assert backends.states()[0].failed == number + 1
         assert backends.away
         state = backends.states()[0]
