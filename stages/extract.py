@@ -40,8 +40,7 @@ class Extract:
 
     Args:
         donors: who forwards mail to the trap; the first that a session fits counts.
-        time: processor time for one message: half of it for its text; of what is left then, a quarter for
-            what the files say, and for numbers.
+        time: processor time for one message: half of it for its text, most of what is left then for files.
         max_unpacked: bytes that may be made of one message by undoing encodings and unpacking.
         most: entries of each kind that are noted.
         region: two letters of the country that telephone numbers without a code are taken for.
@@ -93,16 +92,15 @@ class Extract:
         reader = Reader(budget, self._most, own, self._region)
         _bounded(half, reader, "text", lambda: reader.read(message))
         left = half + max(0.0, budget.seconds)
-        files = Budget(0.75 * left, max(0, budget.size), max(0, budget.items))
+        files = Budget(0.6 * left, max(0, budget.size), max(0, budget.items))
         came = Found()
-
         parts: list[Part] = []
 
         def look() -> None:
             examine(parts, reader.text, files, self._codes, reader.bodies, came)
 
-        _bounded(0.25 * left, reader, "attachments", lambda: parts.extend(_files(reader.parts, files)))
-        _bounded(0.75 * left, reader, "attachments", look)
+        _bounded(0.2 * left, reader, "attachments", lambda: parts.extend(_files(reader.parts, files)))
+        _bounded(0.4 * left, reader, "attachments", look)
         for why in came.truncated:
             reader.cut("attachments", why)
 
@@ -114,9 +112,9 @@ class Extract:
             for page in came.pages:
                 reader.add_file(page.name, page.data)
 
-        budget.renew(0.25 * left)
-        _bounded(0.25 * left, reader, "attachments", read_on)
-        _bounded(0.25 * left, reader, "phones, wallets", reader.count)
+        budget.renew(0.1 * left)
+        _bounded(0.1 * left, reader, "attachments", read_on)
+        _bounded(0.3 * left, reader, "phones, wallets", reader.count)
         found = asdict(reader.found())
         found |= {"attachments": came.attachments, "archives": came.archives, "qr": came.qr}
         return {key: value for key, value in found.items() if value or key in _ALWAYS}

@@ -115,7 +115,7 @@ def test_what_files_cost_hides_nothing_in_the_text(monkeypatch):
     monkeypatch.setattr("stages.extract.examine", busy)
     notes = judged(b"\r\nCall +1 212 555 0123", Extract(time=Duration("400ms"), qr=False)).notes
     assert notes["phones"] == ["+12125550123"]
-    assert notes["truncated"] == ["attachments: more than 0.3 s"]
+    assert notes["truncated"] == ["attachments: more than 0.16 s"]
 
 
 def test_many_parts_hide_no_number():
