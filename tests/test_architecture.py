@@ -39,6 +39,7 @@ FOUNDATION = {
     "board",
     "backend",
     "backendserver",
+    "pace",
     "backendstate",
     "__init__",
 }

@@ -7,12 +7,14 @@ in trap/backendserver.py.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from trap.address import Address
 from trap.backendserver import Broken, Dialect, Finding, NotAnswered, Server, Session
 from trap.backendstate import BackendState
+from trap.pace import Pace
 from trap.stage import Unavailable
 
 __all__ = ["Backends", "Broken", "Dialect", "Finding", "Session", "Unscannable"]
@@ -64,6 +66,7 @@ class Backends(Generic[S]):
         self._servers = [Server(dialect, Address.parse(text, port), timeout) for text in listed]
         self._blamed: dict[str, Blame] = {}
         self._alone = asyncio.Lock()
+        self._pace = Pace(timeout)
 
     @property
     def away(self) -> str:
@@ -71,6 +74,11 @@ class Backends(Generic[S]):
         if any(not server.away for server in self._servers):
             return ""
         return "; ".join(server.words(server.told.cause) for server in self._servers)
+
+    @property
+    def room(self) -> int:
+        """How many questions should be under way at a time (trap/pace.py)."""
+        return self._pace.room
 
     async def ask(self, question: Callable[[S], Awaitable[T]], key: str = "") -> T:
         """Ask the first server that answers.
@@ -84,6 +92,17 @@ class Backends(Generic[S]):
             Unavailable: all are away, or none answered in time.
             Unscannable: the message broke its third conversation.
         """
+        begun = time.monotonic()
+        try:
+            answer = await self._in_turn(question, key)
+        except (Unavailable, Unscannable):
+            self._pace.unanswered(begun)
+            raise
+        self._pace.answered(begun)
+        return answer
+
+    async def _in_turn(self, question: Callable[[S], Awaitable[T]], key: str) -> T:
+        """Ask at once; alone, if the message broke so many conversations that one more makes it guilty."""
         end = asyncio.get_running_loop().time() + self.timeout
         if self._broken(key) < PATIENCE - 1:
             return await self._ask(question, key, end)

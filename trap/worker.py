@@ -210,6 +210,8 @@ class Worker:
         while not self.stopping and not self._broken:
             self._tick()
             limit = 1 if self.breaker.failures else self.settings.concurrency
+            if self._backends:
+                limit = min(limit, self._backends.room)
             if len(flying) >= limit:
                 await asyncio.wait(flying, timeout=TICK, return_when=asyncio.FIRST_COMPLETED)
             elif pause := self._pause():

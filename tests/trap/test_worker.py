@@ -598,8 +598,9 @@ def test_one_job_in_flight_finds_out_whether_the_backend_is_back(config, spool):
     assert len(spool["second"].ids()) == 40
 
 
-def test_a_batch_taken_apart_stops_asking_when_the_backend_goes(config, spool):
+def test_a_batch_taken_apart_stops_asking_when_the_backend_goes(config, spool, monkeypatch):
     """One of ten raises; asked about alone, the second finds the backend away: the others go back unasked."""
+    monkeypatch.setattr(trap.breaker, "BACKOFF", (0.3,))  # longer than a busy machine takes to look again
 
     class Going:
         def __init__(self) -> None:

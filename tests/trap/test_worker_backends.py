@@ -198,6 +198,24 @@ def test_a_backend_must_be_given_up_before_its_job_is(config: Config) -> None:
         build(msgspec.structs.replace(config, stages={"first": stage}), "first")
 
 
+def test_who_can_do_one_at_a_time_is_asked_about_few(config: Config, spool: Spool, tmp_path: Path) -> None:
+    """Twenty in flight would all but five come too late here."""
+    busy = asyncio.Semaphore(1)
+
+    async def one_at_a_time(line: str, writer: asyncio.StreamWriter) -> None:
+        async with busy:
+            await asyncio.sleep(0.1)
+        await well(line, writer)
+
+    with serving(tmp_path / "echo") as there:
+        there(manner(one_at_a_time))
+        put(spool, 30)
+        with working(config, spool, Asking(f"{tmp_path}/echo", limit=1.0)) as worker:
+            waits(spool, "second", 30)
+            assert worker._backends and worker._backends.states()[0].failed == 0
+    assert all("said" in note for note in notes(spool))
+
+
 class Unwrapping:
     """A stage that hands on what a message holds."""
 
