@@ -14,6 +14,7 @@ which should stand before policy). Mail that says "reset your password" in anoth
 Rules are read when the stage starts: after a change, restart its workers. `spamtrap policy` shows the hits.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,12 @@ import msgspec
 from stages.policies.fields import Message
 from stages.policies.hits import Counter, Hits
 from stages.policies.rules import Rule, Where, from_file, ours, read
+from trap.backend import Finding
 from trap.configcheck import nearest
 from trap.job import Job
 from trap.stage import Drop, Pass, Verdict
+
+log = logging.getLogger("spamtrap.policy")
 
 
 class Row(msgspec.Struct):
@@ -49,6 +53,7 @@ class Policy:
         builtin: names of sets of ours; as a map, each with the queue that such mail goes to instead of
             being marked.
         targets: queues that mail may be passed to; any when not given.
+        before: stages that mail has come through, of which there may be notes; any when not given.
 
     Raises:
         ValueError: a rule is none; as text, where and why.
@@ -61,6 +66,7 @@ class Policy:
         rules: list[dict[str, Any]] | str | None = None,
         builtin: list[str] | dict[str, str | None] | None = None,
         targets: list[str] | None = None,
+        before: list[str] | None = None,
     ) -> None:
         own = from_file(Path(rules)) if isinstance(rules, str) else read(rules or [], _mistake)
         self._rules: list[Rule] = [*own, *ours(builtin or [])]
@@ -69,10 +75,16 @@ class Policy:
                 raise ValueError(
                     f"rule {rule.name!r}: no queue {rule.to!r} from here{nearest(rule.to, targets)}"
                 )
+        self._lacking = {} if before is None else _lacking(self._rules, before)
+        self._warned = False
         self._counter = Counter(state_dir)
 
     def process(self, job: Job) -> Verdict:
         """Look at all rules, as far as the first that drops or routes."""
+        if self._lacking and not self._warned:
+            self._warned = True
+            for stage, rules in self._lacking.items():
+                log.warning("%s: %s", stage, _without(rules))
         message = Message(job)
         hit: list[str] = []
         marked = False
@@ -102,6 +114,10 @@ class Policy:
         """Save the counts."""
         self._counter.save(wait=True)
 
+    async def check(self) -> list[Finding]:
+        """For `spamtrap doctor`: whether the stages stand in front whose notes the rules ask for."""
+        return [Finding(stage, good=False, text=_without(rules)) for stage, rules in self._lacking.items()]
+
     def rows(self) -> list[Row]:
         """Every rule with its hits, those that never hit too; then what is left of rules that are gone."""
         totals = self._counter.read()
@@ -112,6 +128,23 @@ class Policy:
             for name, action in (known | gone).items()
             for hits in [totals.rules.get(name, Hits())]
         ]
+
+
+def _lacking(rules: list[Rule], before: list[str]) -> dict[str, list[str]]:
+    """Stages whose notes are asked for, and that mail has not come through; the rules that ask."""
+    lacking: dict[str, list[str]] = {}
+    for rule in rules:
+        for stage in rule.stages - set(before):
+            lacking.setdefault(stage, []).append(rule.name)
+    return lacking
+
+
+def _without(rules: list[str]) -> str:
+    more = f" and {len(rules) - 3} more" if len(rules) > 3 else ""
+    return (
+        f"does not stand before this stage in the pipeline: rules that ask for its notes "
+        f"({', '.join(rules[:3])}{more}) find none"
+    )
 
 
 def _mistake(where: Where, text: str) -> ValueError:

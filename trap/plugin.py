@@ -126,8 +126,9 @@ def build(config: Config, name: str, source: Source | None = None) -> Any:
         source: where it was read; errors then tell file and line.
 
     Keywords that the configuration does not set and that are called `state_dir`, `archive_dir`,
-    `maillog_dir`, `trap_domains` or `targets` get the stage's own directory for state, the archive's, the
-    mail log's, the domains that the trap accepts mail for, or the queues that it may pass jobs to.
+    `maillog_dir`, `trap_domains`, `targets` or `before` get the stage's own directory for state, the
+    archive's, the mail log's, the domains that the trap accepts mail for, the queues that it may pass jobs
+    to, or those that jobs come through before.
 
     Raises:
         ConfigError: it can't be found or built with its settings.
@@ -186,11 +187,15 @@ def apart(config: Config, name: str) -> Iterator[Any]:
 
 def targets(config: Config, name: str) -> set[str]:
     """Queues that a stage may pass a job to: a way that turns back would never end."""
+    return set(config.queues) - {name, *before(config, name)}
+
+
+def before(config: Config, name: str) -> list[str]:
+    """Queues of the pipeline that a job has come through when it comes to a stage."""
     trunk = config.trunk
-    before = trunk[: trunk.index(name) + 1] if name in trunk else [name]
     if name in config.branches:
-        before += trunk
-    return set(config.queues) - set(before)
+        return trunk
+    return trunk[: trunk.index(name)] if name in trunk else []
 
 
 def check_stages(config: Config, source: Source) -> None:
@@ -246,5 +251,6 @@ def _given(config: Config, name: str) -> dict[str, Any]:
         "archive_dir": config.paths.archive,
         "maillog_dir": config.paths.maillog,
         "targets": sorted(targets(config, name)),
+        "before": before(config, name),
         "trap_domains": sorted({domain.lstrip(".").lower() for domain in [*accept.domains, *hosts]}),
     }

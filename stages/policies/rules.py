@@ -38,6 +38,16 @@ class Rule:
         return all(pattern.fits(message.values(name, look)) for name, look, pattern in self.tests)
 
     @property
+    def stages(self) -> set[str]:
+        """Stages whose notes it asks for. Our sets do without scanners, but not without auth."""
+        names = [name for name, _, _ in self.tests]
+        known = {"auth"} if "alignment" in names else set()
+        if self.origin:
+            return known
+        noted = {name.split(".")[1] for name in names if name.startswith("notes.")}
+        return known | {name for name in noted if not set("*?") & set(name)}
+
+    @property
     def action(self) -> str:
         """What it does, for people."""
         if self.drop is not None:

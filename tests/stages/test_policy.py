@@ -273,6 +273,20 @@ def test_a_queue_that_is_not_there(make):
         make(rule, targets=["archive", "certain"])
 
 
+async def test_it_says_which_stage_must_stand_before_it(make, caplog):
+    rule = {"name": "certain", "when": {"notes.spamd.score": ">= 25", "notes.*.x": True}}
+    stage = make(rule, builtin=["opt-in", "unreliable"], before=["dedup"])
+    assert [found.address for found in await stage.check() if not found.good] == ["spamd", "auth"]
+    for _ in range(2):
+        stage.process(mail())
+    assert [record.getMessage().partition(" in ")[0] for record in caplog.records] == [
+        "spamd: does not stand before this stage",
+        "auth: does not stand before this stage",
+    ]
+    assert "(certain)" in caplog.text and "(opt-in/confirm)" in caplog.text
+    assert await make(rule, builtin=["opt-in"], before=["spamd", "auth"]).check() == []
+
+
 def test_rules_in_a_file_of_their_own(tmp_path):
     path = tmp_path / "policy.yaml"
     path.write_text("rules:\n  - name: x\n    when: {helo: '*'}\n    drop: why\n")
@@ -354,6 +368,24 @@ def test_where_nobody_looked_confirmations_count_and_receipts_do_not(all_sets):
 
 def test_people_send_no_receipts(all_sets):
     assert all_sets.process(letter(*LETTERS["receipts"]["en"], ALIGNED, "shop@gmail.com")) == Pass()
+
+
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [
+        ("Welcome to Our Team, Final notice for $500 Gift Card", "Sign in to your account"),
+        ("[Welcome to De.Fi] Exclusive 48-Hours Airdrop", "Log in with your wallet"),
+        ("Welcome to the World of Luxury", "Order now"),
+    ],
+)
+def test_lotteries_welcome_nobody(all_sets, subject, text):
+    assert all_sets.process(letter(subject, text, ALIGNED)) == Pass()
+
+
+def test_who_lets_anybody_write_as_a_program_proves_nothing(all_sets):
+    said = LETTERS["password-reset"]["en"]
+    assert all_sets.process(letter(*said, ALIGNED, "noreply@bank-1.firebaseapp.com")) == Pass()
+    assert all_sets.process(letter(*said, ALIGNED, "noreply@firebaseapp.com.example")) != Pass()
 
 
 def test_what_spamassassin_is_sure_of_stays_spam(all_sets):
