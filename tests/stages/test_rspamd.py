@@ -179,7 +179,7 @@ def mails(corpus: Path, usual: int) -> list[Path]:
 async def test_a_doctor_hears_what_it_is(rspamd: Daemon, opened: Opened, tmp_path: Path) -> None:
     good, bad = await opened(Rspamd, rspamd=[rspamd.socket, f"{tmp_path}/nobody"]).backends.check()
     assert good.good and good.text.startswith("rspamd/")
-    assert not bad.good and "no such file or directory; start it" in bad.text
+    assert not bad.good and "no such file or directory; (re)start it" in bad.text
 
 
 async def test_mail_above_max_size_is_not_scanned(opened: Opened) -> None:

@@ -193,7 +193,7 @@ async def test_another_clamd_takes_over(clamd: Daemon, opened: Opened, tmp_path:
 async def test_a_doctor_hears_what_it_is(clamd: Daemon, opened: Opened, tmp_path: Path) -> None:
     good, bad = await opened(Virus, clamd=[clamd.socket, f"{tmp_path}/nobody"]).backends.check()
     assert good.good and good.text.startswith("ClamAV ")
-    assert not bad.good and "no such file or directory; start it" in bad.text
+    assert not bad.good and "no such file or directory; (re)start it" in bad.text
 
 
 async def test_neither_connections_nor_files_are_left_open(clamd: Daemon, tmp_path: Path) -> None:
