@@ -328,7 +328,7 @@ def test_a_damaged_key_stops_the_start(trap: Trap) -> None:
 def test_settings_that_make_no_sense(tmp_path: Path, given_settings: dict[str, object]) -> None:
     paths = Paths(spool=tmp_path / "spool", archive=tmp_path / "archive", state=tmp_path / "state")
     stage = Stage(use="stages.report:Report", settings=given_settings)
-    with pytest.raises(ConfigError, match=f"report: {next(iter(given_settings))}"):
+    with pytest.raises(ConfigError, match=f"report.{next(iter(given_settings))}: "):
         build(Config(paths=paths, stages={"report": stage}), "report")
 
 
