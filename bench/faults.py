@@ -80,7 +80,9 @@ def main() -> None:
         riot: dict[str, Any] = {}
         if "crowd" in wanted:
             outcomes += faultcrowd.crowds(where, mail)
-            riot = faultcrowd.riot(where, mail, QUICK_CROWD if options.quick else options.crowd)
+            riot = faultcrowd.riot(
+                faultcrowd.room(where, "riot"), mail, QUICK_CROWD if options.quick else options.crowd
+            )
         if "branches" in wanted:
             rounds = 1 if options.quick else 3
             faultbranches.told(report, faultbranches.measured(where, mail, rounds))
