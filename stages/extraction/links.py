@@ -35,8 +35,8 @@ _BARE = re.compile(
 # fmt: off
 _FILES = frozenset((
     "am", "an", "app", "as", "asp", "at", "bat", "be", "bin", "by", "bz", "cab", "cf", "cfg", "do", "doc",
-    "docs", "exe", "gz", "he", "id", "in", "is", "it", "java", "js", "la", "lib", "md", "me", "mov", "ms", "my",
-    "no", "pl", "pm", "ps", "pub", "py", "rs", "sh", "so", "st", "tar", "tex", "to", "vi", "zip",
+    "docs", "exe", "gz", "he", "id", "in", "is", "it", "java", "js", "la", "lib", "md", "me", "mov", "ms",
+    "my", "no", "pl", "pm", "ps", "pub", "py", "rs", "sh", "so", "st", "tar", "tex", "to", "vi", "zip",
 ))
 # fmt: on
 """Top-level domains that are ends of files' names, or words that follow a dot whose space is missing."""
