@@ -127,7 +127,7 @@ class Resolver:
             async with asyncio.timeout(self._patience):
                 answer = await self._exchange(self._proof, dns.rdatatype.NS)
         except TimeoutError:
-            raise Broken(f"no answer within {self._patience:g} s") from None
+            raise Broken(f"no answer within {self._patience:.2g} s") from None
         if answer.rcode not in ANSWERS:
             raise Broken(f"answers {dns.rcode.to_text(answer.rcode)} even to NS of {self._proof}")
         return "answers"
