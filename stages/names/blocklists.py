@@ -17,11 +17,11 @@ import msgspec
 
 from stages.names.lookup import Answer, Lookup
 from stages.names.resolver import seen
+from stages.shared.suffixes import registrable
 from trap.archive.links import host
 from trap.backend import Finding
 from trap.envelope import printable
 from trap.stage import Unavailable
-from trap.traces import registrable
 
 log = logging.getLogger("spamtrap.dns")
 

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from stages.shared import plaintext
+from stages.shared.suffixes import registrable
 from trap.job import Job
-from trap.traces import registrable
 
 MAX_VALUES = 100
 """Values of one field that are looked at."""
