@@ -55,6 +55,7 @@ $(VENV)/bin/python:
 $(VENV)/ready: $(VENV)/bin/python requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@$(BIN)/python -m compileall -q trap stages  # inject is started for each mail, by users who can't write here
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready requirements-dev.lock
