@@ -17,6 +17,7 @@ import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args
 
@@ -117,7 +118,6 @@ class Troubler(Proxy):
         self.clings = False
         self._target = target
         self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
         self._spoilt: dict[Line, asyncio.Event] = {}
         self._open: dict[Line, asyncio.Task[None]] = {}
 
@@ -143,14 +143,13 @@ class Troubler(Proxy):
             for line, task in self._open.items():
                 line.resets()
                 task.cancel()
-            await self._close()
+            self._close()
         elif not self._listener:
             self._listen()
 
-    async def _close(self) -> None:
-        if self._listener and self._accepting:
-            self._accepting.cancel()
-            await asyncio.gather(self._accepting, return_exceptions=True)
+    def _close(self) -> None:
+        if self._listener:
+            self._loop.remove_reader(self._listener)
             self._listener.close()
             self._listener = None
             if self.socket:
@@ -166,11 +165,12 @@ class Troubler(Proxy):
             listener.bind((LOOPBACK, self.port))
             self.port = listener.getsockname()[1]
         listener.listen(512)
-        self._accepting = asyncio.ensure_future(self._accept(listener))
+        # Not loop.sock_accept(): a connection that comes as it is cancelled gets lost.
+        self._loop.add_reader(listener, self._accept, listener)
 
-    async def _accept(self, listener: socket.socket) -> None:
-        while True:
-            sock, _ = await asyncio.get_running_loop().sock_accept(listener)
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(BlockingIOError):
+            sock, _ = listener.accept()
             self.questions += 1
             client = Line(sock)
             self._open[client] = self.keep(self._serve(client))
