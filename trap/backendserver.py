@@ -32,6 +32,8 @@ PROBE_PAUSE = 1.0
 PROBE_PATIENCE = 3.0
 """Seconds that a probe may take at first: a connection on which no answer will ever come must not be waited
 for long, or nobody would notice that its server is back."""
+PROBES_ALIKE = 5
+"""Probes without an answer after which the next ones may take twice as long."""
 IDLE = 15.0
 """Seconds for which a connection is kept for the next question."""
 MAX_IDLE = 8
@@ -182,10 +184,9 @@ class Server(Generic[S]):
             self._sweeper = self._sweeper or asyncio.get_running_loop().call_later(IDLE, self._sweep)
         else:
             session.close()
-        self._broken = 0
         self.answers += 1
-        if self.away:  # it was found away while this was under way
-            self._back()
+        if not self.away:  # what was asked before it was found away says little of now: a probe will
+            self._broken = 0
         return answer
 
     def _kept(self) -> S | None:
@@ -224,8 +225,6 @@ class Server(Generic[S]):
     def _back(self) -> None:
         away_for = time.monotonic() - self._turned
         self._change(UP, self.told.cause)
-        if self._prober and self._prober is not asyncio.current_task():
-            self._prober.cancel()
         log.warning("%s after %.1f s", self.words("answers again"), away_for)
 
     def _change(self, state: str, cause: str) -> None:
@@ -234,18 +233,20 @@ class Server(Generic[S]):
 
     async def _watch(self) -> None:
         """Probe it until it answers."""
-        patience = PROBE_PATIENCE
+        silent = 0
         while self.away:
             await asyncio.sleep(PROBE_PAUSE)
+            # It may be slow, not silent; and what we gave up may be in hand there for long (a database that
+            # is locked), so such probes become fewer.
+            patience = min(PROBE_PATIENCE * 2 ** (silent // PROBES_ALIKE), self._timeout)
             try:
-                async with asyncio.timeout(min(patience, self._timeout)) as limit:
+                async with asyncio.timeout(patience) as limit:
                     await self._probe()
             except (OSError, Broken) as error:
-                late = f"no answer to a probe within {min(patience, self._timeout):g} s"
-                self.told.cause = late if limit.expired() else _told(error)
-                # It may be slow, not silent; and what we gave up may be in hand there for long (a database
-                # that is locked), so such probes become fewer.
-                patience *= 2 if limit.expired() else 1
+                silent += limit.expired()
+                self.told.cause = (
+                    f"no answer to a probe within {patience:g} s" if limit.expired() else _told(error)
+                )
             except Exception:  # a dialect is anybody's code; its server must not be away for good
                 log.exception("the probe of %s failed", self.words(""))
             else:
