@@ -19,6 +19,8 @@ SPAMC = 12
 """Processes of spamc at a time, beside a worker."""
 RIOT_DEADLINE = 15.0
 """Of riseup's series."""
+PATIENCE = 900.0
+"""Seconds for a crowd to be worked off."""
 SLOW_SCAN = 0.5
 """Seconds a message, where scanning is slow."""
 SLEEPER = """\
@@ -92,10 +94,12 @@ def crowd(
             rig.add()
         time.sleep(1.0)
         outcome.status = rig.states()
-        over = rig.settle(400)
+        over = rig.settle(PATIENCE)
         rig.finished(outcome, begun, over)
         outcome.recovery = 0.0
-    outcome.log.insert(0, f"all through after {over - begun:.1f} s")
+    waiting = len(mail) - outcome.out
+    rest = f"{waiting} were still waiting" if waiting else "all were through"
+    outcome.log.insert(0, f"{rest} after {over - begun:.0f} s")
     return outcome
 
 
