@@ -4,8 +4,7 @@
 
 spamd, rspamd with Redis, clamd, a resolver and a program are frozen, killed, ended in order and restarted,
 each every other second or so, for as long as mail comes in (tests/chaoskit.py). Every stage is on. The
-account must balance then, the archive must be whole, and no stage may have kept a message for longer than
-it is given, by more than a second.
+account must balance then, nothing may be bad, the archive must be whole, and all backends found up again.
 """
 
 import argparse
@@ -26,14 +25,12 @@ from corpus import needed
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from chaoskit import ASKING, TIMEOUT, Cast, undisturbed  # noqa: E402 - after the path is set
+from chaoskit import ASKING, Cast, undisturbed  # noqa: E402 - after the path is set
 from trapkit import Trap  # noqa: E402
 
 from trap.ledger import events_since  # noqa: E402
 
 PATIENCE = 300.0
-SLACK = 1.0
-"""Seconds over its time that a stage may keep a message."""
 
 
 def main() -> None:
@@ -140,7 +137,8 @@ def tell_time(
     """Who kept mail for how long."""
     report.add("messages under way, s", kit.OURS, [seconds])
     worst = max((longest.get(name, 0.0), name) for name in ASKING)
-    report.add("longest from stage to stage, s", worst[1], [worst[0]], aim=f"<= {TIMEOUT + SLACK:g}")
+    # No aim: it holds the waiting in a queue, which is for who is slow. faults.py measures from the claim.
+    report.add("longest from stage to stage, waiting included, s", worst[1], [worst[0]])
     away = [one["address"] for one in states if one["state"] != "up"]
     report.add("backends away at the end", kit.OURS, [len(away)], aim="= 0")
     report.table(
