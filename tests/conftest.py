@@ -14,6 +14,8 @@ from trap.maillog import MailLog
 from trap.queue import Spool
 
 REPOSITORY = Path(__file__).parent.parent
+FORKING = {"at_once", "every_call", "in_child"}
+"""Names of tests/faultkit.py by which a module shows that it forks."""
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +63,13 @@ def files_are_closed(tmp_path: Path) -> Iterator[None]:
         with suppress(OSError):  # the one that the listing itself was read from
             if os.readlink(f"/proc/self/fd/{fd}").startswith(f"{tmp_path}/"):
                 os.close(int(fd))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that fork hundreds of times come first: a fork costs what this process is large, and it grows."""
+
+    def forks(item: pytest.Item) -> bool:
+        return isinstance(item, pytest.Function) and bool(FORKING & vars(item.module).keys())
+
+    items.sort(key=forks, reverse=True)
