@@ -2,8 +2,9 @@
 
 A scanner with one process that is asked about twenty messages at once answers the last one too late,
 though it would have managed all of them one after the other; and what is not asked yet waits in a queue
-on tmpfs, where it holds up nobody. So few are asked at first, one more for each answer that came early,
-and half as many after one that came late (additive increase, multiplicative decrease, as in TCP: RFC 5681).
+on tmpfs, where it holds up nobody. So few are asked at first, one more after each round of answers that
+came early, and half as many after one that came late (additive increase, multiplicative decrease, as TCP
+avoids congestion: RFC 5681, section 3.1).
 """
 
 import time
@@ -21,27 +22,30 @@ class Pace:
         timeout: seconds after which an answer is of no use; within a third of it it is early, after two
             thirds late.
 
-    Attributes:
-        room: questions that should be under way at a time.
-
     >>> pace = Pace(timeout=3.0)
+    >>> for _ in range(4):
+    ...     pace.answered(time.monotonic() - 0.5)
     >>> pace.room
-    4
-    >>> pace.answered(time.monotonic() - 0.5), pace.room
-    (None, 5)
-    >>> pace.answered(time.monotonic() - 2.5), pace.room
-    (None, 2)
+    5
+    >>> pace.answered(time.monotonic() - 2.5)
+    >>> pace.room
+    2
     """
 
     def __init__(self, timeout: float) -> None:
         self._early, self._late = timeout / 3, timeout * 2 / 3
         self._slowed = 0.0
-        self.room = START
+        self._rounds = float(START)
+
+    @property
+    def room(self) -> int:
+        """Questions that should be under way at a time."""
+        return int(self._rounds)
 
     def answered(self, begun: float) -> None:
         """What was asked at `begun` (monotonic clock) has just been answered."""
         if time.monotonic() - begun <= self._early:
-            self.room = min(self.room + 1, MOST)
+            self._rounds = min(self._rounds + 1 / self.room, MOST)
         else:
             self.unanswered(begun)
 
@@ -50,5 +54,5 @@ class Pace:
         now = time.monotonic()
         # Of those that were under way together one late answer says what all of them do.
         if now - begun > self._late and begun >= self._slowed:
-            self.room = max(1, self.room // 2)
+            self._rounds = max(1.0, self._rounds / 2)
             self._slowed = now
