@@ -169,9 +169,11 @@ class Session:
     async def _exchange(self, request: h11.Request, body: bytes) -> _Response:
         # A server that has had enough answers and hangs up. The answer can often be read still.
         with suppress(BrokenPipeError, ConnectionResetError):
-            for event in (request, h11.Data(data=body), h11.EndOfMessage()):
-                for piece in self._http.send_with_data_passthrough(event) or ():
-                    self._writer.write(piece)
+            events = (request, h11.Data(data=body), h11.EndOfMessage())
+            # At once: asyncio complains in the log of whoever goes on writing when the connection is gone.
+            self._writer.writelines(
+                piece for event in events for piece in self._http.send_with_data_passthrough(event) or ()
+            )
             await self._writer.drain()
         response = await self._response()
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
