@@ -98,3 +98,18 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.drain()
     if writer.can_write_eof():
         writer.write_eof()
+
+
+class Mute:
+    """A writer that nobody reads."""
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> None: ...
+
+    def writelines(self, pieces: object) -> None: ...
+
+    def write_eof(self) -> None: ...
+
+    async def drain(self) -> None: ...

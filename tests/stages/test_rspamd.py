@@ -17,7 +17,7 @@ from daemons import MARKER, RSPAMD_PASSWORD, certify
 from daemons import Rspamd as Daemon
 from daemons import redis as running_redis
 from daemons import rspamd as running_rspamd
-from fakeserver import Opened, Talk, fake, others_are_answered, relay, says
+from fakeserver import Mute, Opened, Talk, fake, others_are_answered, relay, says
 from hypothesis import given
 from hypothesis import strategies as st
 from support import every
@@ -353,14 +353,6 @@ async def test_the_third_broken_conversation_is_the_mails_fault(opened: Opened, 
 
 
 # Hostile answers
-
-
-class Mute:
-    """A writer that nobody reads."""
-
-    def write(self, data: bytes) -> None: ...
-
-    async def drain(self) -> None: ...
 
 
 def heard(reply: bytes) -> Judgement | None:

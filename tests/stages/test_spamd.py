@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from daemons import MARKER, SPAMD_RULES, Daemon, told
 from daemons import spamd as running_spamd
-from fakeserver import Opened, fake, others_are_answered, says
+from fakeserver import Mute, Opened, fake, others_are_answered, says
 from hypothesis import given
 from hypothesis import strategies as st
 from support import every
@@ -394,19 +394,6 @@ async def test_a_frozen_spamd_is_away_and_comes_back(spamd: Daemon, opened: Open
 
 
 # Hostile answers
-
-
-class Mute:
-    """A writer that nobody reads."""
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def write(self, data: bytes) -> None: ...
-
-    def write_eof(self) -> None: ...
-
-    async def drain(self) -> None: ...
 
 
 def heard(reply: bytes) -> Judgement | None:
