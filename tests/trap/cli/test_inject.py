@@ -481,12 +481,11 @@ def test_sigkill_before_the_message_is_whole_leaves_nothing(home: Path) -> None:
 def reading(home: Path) -> "subprocess.Popen[bytes]":
     """A process that has read the beginning of a message, and waits for the rest."""
     process = subprocess.Popen(
-        [*SPAMTRAP, "inject", "a@x"],
+        # Below nohup(1) it would be ignored: that is inherited, and kept.
+        ["env", "--default-signal=HUP", *SPAMTRAP, "inject", "a@x"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # Whoever runs us by nohup(1) has it ignored, which is inherited and kept.
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     assert process.stdin is not None
     process.stdin.write(BIG)
