@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from trap import fsio
 from trap.config import Config
@@ -14,6 +15,10 @@ from trap.maillog import MailLog
 from trap.queue import Spool
 
 REPOSITORY = Path(__file__).parent.parent
+# Half of what is usual: there are some hundred properties, and a suite that takes long is not run.
+settings.register_profile("suite", max_examples=50)
+settings.load_profile("suite")
+
 FORKING = {"at_once", "every_call", "in_child"}
 """Names of tests/faultkit.py by which a module shows that it forks."""
 

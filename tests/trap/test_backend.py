@@ -35,9 +35,10 @@ SLACK = 3.0
 """Seconds that a busy machine may add to a deadline."""
 
 
-@pytest.fixture(params=["tcp", "unix"])
+@pytest.fixture
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
-    made = Server(f"127.0.0.1:{free_port()}" if request.param == "tcp" else f"{tmp_path}/echo")
+    unix = getattr(request, "param", "tcp") == "unix"
+    made = Server(f"{tmp_path}/echo" if unix else f"127.0.0.1:{free_port()}")
     await made.start()
     yield made
     await made.stop()
@@ -78,9 +79,12 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trap.backendserver, "PROBE_PAUSE", 0.1)
 
 
+both = pytest.mark.parametrize("server", ["tcp", "unix"], indirect=True)
+
 # When all is well
 
 
+@both
 async def test_a_connection_serves_one_question_after_the_other(server: Server) -> None:
     async with asking(server) as backends:
         assert [await say(backends, word) for word in ("one", "two")] == ["you said one", "you said two"]
@@ -97,6 +101,7 @@ async def test_questions_at_once_have_a_connection_each(server: Server) -> None:
         assert server.connections == 5
 
 
+@both
 async def test_a_connection_that_was_closed_meanwhile_is_nobodys_failure(server: Server) -> None:
     async with asking(server) as backends:
         await say(backends)
@@ -136,6 +141,7 @@ async def test_only_so_many_connections_are_kept(server: Server) -> None:
 # Whatever the other side does, a question is over in time
 
 
+@both
 @pytest.mark.parametrize("manner", [never, half, late, garbage, reset])
 async def test_a_question_ends_in_time_and_three_in_a_row_send_it_away(
     server: Server, manner: Manner
