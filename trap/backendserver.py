@@ -233,12 +233,13 @@ class Server(Generic[S]):
 
     async def _watch(self) -> None:
         """Probe it until it answers."""
-        silent = 0
+        silent, patience = 0, min(PROBE_PATIENCE, self._timeout)
         while self.away:
             await asyncio.sleep(PROBE_PAUSE)
-            # It may be slow, not silent; and what we gave up may be in hand there for long (a database that
-            # is locked), so such probes become fewer.
-            patience = min(PROBE_PATIENCE * 2 ** (silent // PROBES_ALIKE), self._timeout)
+            if silent == PROBES_ALIKE:
+                # It may be slow, not silent; and what we gave up may be in hand there for long (a database
+                # that is locked), so such probes become fewer.
+                silent, patience = 0, min(patience * 2, self._timeout)
             try:
                 async with asyncio.timeout(patience) as limit:
                     await self._probe()
