@@ -106,6 +106,7 @@ def postgres(home: Path, *, max_connections: int = 30) -> Postgres:
         "port": port,
         "unix_socket_directories": home,
         "fsync": "off",
+        "dynamic_shared_memory_type": "mmap",  # in its directory: in /dev/shm it would outlive a kill
         "full_page_writes": "off",
         "synchronous_commit": "off",
         "shared_buffers": "16MB",
