@@ -83,7 +83,7 @@ class _Trap:
         for stage in ("backscatter", "spamd", OTHER):
             command = [sys.executable, "-m", "trap", "--config", str(file), "work", stage]
             worker = subprocess.Popen(command, stdout=log, stderr=log, cwd=faultrig.ROOT)
-            stack.callback(_stop, worker)
+            stack.callback(kit.stop, worker, 30)
         self._put()
         self._await(1)
 
@@ -125,15 +125,6 @@ class _Trap:
             if time.monotonic() > end:
                 raise TimeoutError(f"{count} messages did not get through the other branch")
             time.sleep(0.1)
-
-
-def _stop(worker: "subprocess.Popen[bytes]") -> None:
-    worker.terminate()
-    try:
-        worker.wait(30)
-    except subprocess.TimeoutExpired:
-        worker.kill()
-        worker.wait()
 
 
 def told(report: kit.Report, figures: Figures, name: Callable[[str], str] = "spamd {}".format) -> None:

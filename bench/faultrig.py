@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import kit
 import msgspec
 
 __all__ = ["Event"]
@@ -133,12 +134,7 @@ class Rig:
         try:
             yield
         finally:
-            worker.terminate()
-            try:
-                worker.wait(30)
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                worker.wait()
+            kit.stop(worker, 30)
             self._over.set()
             watcher.join()
             self.spool.close()

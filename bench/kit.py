@@ -298,7 +298,7 @@ def running(
         for at in range(processes):
             own_core = CORES[at % len(CORES)] if core is None and processes > 1 else core
             process = _start(pinned(own_core, command))
-            stack.callback(_stop, process)
+            stack.callback(stop, process)
             started.append(process)
             greeted(subject, port, process)
         yield Sink(subject, base, port, started, stored)
@@ -309,10 +309,11 @@ def _start(command: list[str]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, stdout=quiet, stderr=quiet, cwd=HERE.parent)
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def stop(process: "subprocess.Popen[bytes]", patience: float = 15) -> None:
+    """End a process; by force if it has not ended after so many seconds."""
     process.terminate()
     try:
-        process.wait(15)
+        process.wait(patience)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

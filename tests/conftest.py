@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from support import Script
 
 from trap import fsio
 from trap.config import Config
@@ -37,6 +38,19 @@ def corpus() -> Path:
     if not (path / "index.jsonl").exists():
         pytest.skip(f"no corpus at {path}; set SPAMTRAP_CORPUS")
     return path
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    """Write a shell script; returns its path."""
+
+    def write(text: str) -> str:
+        path = tmp_path / f"script{len(list(tmp_path.glob('script*')))}"
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o700)
+        return str(path)
+
+    return write
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ import pytest
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 EVERY = int(os.environ.get("SPAMTRAP_EVERY", "0"))
 """Of the messages of the corpus a test takes every so many; with 0, as many as it has time for."""
+Script = Callable[[str], str]
+"""Writes a shell script, and returns its path: the fixture `script`."""
 SOON = 10.0
 """Seconds within which anything is answered, however much else the machine has to do."""
 
@@ -57,6 +59,11 @@ def eventually(check: Callable[[], object], seconds: float = 20.0, what: str = "
 def every(paths: Iterable[Path], usual: int) -> list[Path]:
     """Every `usual`-th of the files, or as many as SPAMTRAP_EVERY says."""
     return sorted(paths)[:: EVERY or usual]
+
+
+def mails(corpus: Path, usual: int) -> list[Path]:
+    """The same, of the messages of the corpus."""
+    return every(corpus.rglob("*.eml"), usual)
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,21 +18,6 @@ from trap.stage import Drop, Pass, Unavailable
 MAIL = b"From: <a@b.example>\r\nSubject: hello\r\n\r\nbuy pills\r\n"
 SLACK = 3.0
 """Seconds that a loaded machine may add to a deadline."""
-
-Script = Callable[[str], str]
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Script:
-    """Write a shell script; returns its path."""
-
-    def write(text: str) -> str:
-        path = tmp_path / f"script{len(list(tmp_path.glob('script*')))}"
-        path.write_text(f"#!/bin/sh\n{text}\n")
-        path.chmod(0o700)
-        return str(path)
-
-    return write
 
 
 def job(message: bytes = MAIL, **envelope: Any) -> Job:

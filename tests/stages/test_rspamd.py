@@ -20,7 +20,7 @@ from daemons import rspamd as running_rspamd
 from fakeserver import Mute, Opened, Talk, fake, others_are_answered, relay, says
 from hypothesis import given
 from hypothesis import strategies as st
-from support import every
+from support import mails
 
 from stages.clients.rspamd import MAX_ANSWER, MAX_FIELD, MAX_FUZZY, MAX_NAME, MAX_SYMBOLS, Judgement, Session
 from stages.rspamd import Rspamd
@@ -170,10 +170,6 @@ async def test_real_mail_is_judged(rspamd: Daemon, opened: Opened, corpus: Path)
     for path in mails(corpus, 100):
         assert "score" in (await stage.process(Job.from_message(path.read_bytes()))).notes, path
     assert stage.backends.states()[0].failed == 0
-
-
-def mails(corpus: Path, usual: int) -> list[Path]:
-    return every(corpus.rglob("*.eml"), usual)
 
 
 async def test_a_doctor_hears_what_it_is(rspamd: Daemon, opened: Opened, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from daemons import spamd as running_spamd
 from fakeserver import Mute, Opened, fake, others_are_answered, says
 from hypothesis import given
 from hypothesis import strategies as st
-from support import every
+from support import mails
 
 from stages.clients.spamd import MAX_ANSWER, MAX_NAME, MAX_RULES, Judgement, Session
 from stages.spamd import Spamd
@@ -191,10 +191,6 @@ async def test_real_mail_is_judged(spamd: Daemon, opened: Opened, corpus: Path) 
         notes = (await stage.process(Job.from_message(path.read_bytes()))).notes
         assert notes.keys() & {"score", "unscanned"}, path
     assert stage.backends.states()[0].failed == 0
-
-
-def mails(corpus: Path, usual: int) -> list[Path]:
-    return every(corpus.rglob("*.eml"), usual)
 
 
 async def test_a_doctor_hears_what_it_is(spamd: Daemon, opened: Opened, tmp_path: Path) -> None:

@@ -68,6 +68,13 @@ async def say(backends: Backends[Echo], word: str = "mail", key: str = "") -> st
     return await backends.ask(lambda session: session.say(word), key)
 
 
+async def breaks(backends: Backends[Echo]) -> None:
+    """As many conversations as send a server away are tried, and each breaks."""
+    for _ in range(FAILURES):
+        with pytest.raises(Unavailable):
+            await say(backends)
+
+
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what is waited for knows of no event
@@ -194,9 +201,7 @@ async def test_how_long_it_was_away_does_not_depend_on_the_clock_on_the_wall(
 ) -> None:
     async with asking(server) as backends:
         server.manner = reset
-        for _ in range(FAILURES):
-            with pytest.raises(Unavailable):
-                await say(backends)
+        await breaks(backends)
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now - 3600)
         server.manner = well
@@ -207,9 +212,7 @@ async def test_how_long_it_was_away_does_not_depend_on_the_clock_on_the_wall(
 async def test_a_server_that_was_back_too_early_is_sent_away_by_one_failure(server: Server) -> None:
     server.manner = only_mail_breaks
     async with asking(server) as backends:
-        for _ in range(FAILURES):
-            with pytest.raises(Unavailable):
-                await say(backends)
+        await breaks(backends)
         await until(lambda: not backends.away)
         with pytest.raises(Unavailable):
             await say(backends)
@@ -233,9 +236,7 @@ async def test_an_answer_to_what_was_asked_before_says_nothing_of_now(server: Se
         slow = asyncio.create_task(say(backends, "slow"))
         await until(lambda: "slow" in server.heard)
         server.manner = reset
-        for _ in range(FAILURES):
-            with pytest.raises(Unavailable):
-                await say(backends)
+        await breaks(backends)
         assert backends.away
         assert await slow == "you said slow"
         assert backends.away
@@ -253,9 +254,7 @@ async def test_a_probe_that_fails_by_a_mistake_of_ours_is_made_again(server: Ser
 
     backends = Backends(Dialect("echod", Echo.open, faulty, ""), server.where, 1.0)
     server.manner = reset
-    for _ in range(FAILURES):
-        with pytest.raises(Unavailable):
-            await say(backends)
+    await breaks(backends)
     server.manner = well
     await until(lambda: not backends.away)
     backends.close()
@@ -373,9 +372,7 @@ async def test_what_was_asked_before_it_came_back_does_not_send_it_away(server: 
         old = asyncio.create_task(say(backends, "old"))
         await until(lambda: "old" in server.heard)
         server.manner = reset
-        for _ in range(FAILURES):
-            with pytest.raises(Unavailable):
-                await say(backends)
+        await breaks(backends)
         server.manner = well
         await until(lambda: not backends.away)
         with pytest.raises(Unavailable):

@@ -21,21 +21,6 @@ LONG = 60.0
 SLACK = 3.0
 """Seconds that a loaded machine may add to a deadline."""
 
-Script = Callable[[str], str]
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Script:
-    """Write a shell script; returns its path."""
-
-    def write(text: str) -> str:
-        path = tmp_path / f"script{len(list(tmp_path.glob('script*')))}"
-        path.write_text(f"#!/bin/sh\n{text}\n")
-        path.chmod(0o700)
-        return str(path)
-
-    return write
-
 
 def is_alive(pid: int) -> bool:
     """Whether there is such a process, and not only what init has yet to bury."""
