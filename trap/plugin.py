@@ -185,6 +185,14 @@ def apart(config: Config, name: str) -> Iterator[Any]:
         yield build(msgspec.structs.replace(config, paths=below), name)
 
 
+async def end(stage: Any) -> None:
+    """Have a stage that was asked outside a worker hang up, and put things away."""
+    if backends := getattr(stage, "backends", None):
+        backends.close()
+    if close := getattr(stage, "close", None):
+        close()
+
+
 def targets(config: Config, name: str) -> set[str]:
     """Queues that a stage may pass a job to: a way that turns back would never end."""
     return set(config.queues) - {name, *before(config, name)}

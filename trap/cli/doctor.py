@@ -18,7 +18,7 @@ from trap.cli.base import App, command, pass_app
 from trap.cli.output import json_line, show, table
 from trap.config import Config
 from trap.configfile import ConfigError
-from trap.plugin import apart, check_stages, find, settings
+from trap.plugin import apart, check_stages, end, find, settings
 from trap.status import collect
 from trap.units import size
 
@@ -190,10 +190,7 @@ async def _checked(judge: Any) -> tuple[list[Check], list[Check]]:
     check = getattr(judge, "check", None)
     asked = await backends.check() if backends else []
     beside = await check() if check else []
-    if backends:
-        backends.close()
-    if close := getattr(judge, "close", None):
-        close()
+    await end(judge)
     return asked, beside
 
 

@@ -15,7 +15,7 @@ from trap.cli.inject import EXAMPLE, HELP, OPTIONS
 from trap.cli.output import json_line, show, table
 from trap.envelope import Envelope, plain
 from trap.job import Headers, Job
-from trap.plugin import apart
+from trap.plugin import apart, end
 from trap.stage import Drop, Unavailable, Verdict
 
 ERROR = "error"
@@ -53,7 +53,7 @@ def try_(
                 {"file": str(file), **_ask(runner, judge, _job(_read(file), sender, session))}
                 for file in files
             ]
-            runner.run(_end(judge))
+            runner.run(end(judge))
     if as_json:
         for row in rows:
             json_line(row)
@@ -69,13 +69,6 @@ def _read(file: Path) -> bytes:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     notes = msgspec.json.encode(row["notes"]).decode() if row["notes"] else ""
     return row["file"], row["verdict"], row["reason"] or "", row["to"] or "", notes
-
-
-async def _end(judge: Any) -> None:
-    if backends := getattr(judge, "backends", None):
-        backends.close()
-    if closing := getattr(judge, "close", None):
-        closing()
 
 
 def _job(message: bytes, sender: str | None, session: Envelope) -> Job:
