@@ -428,11 +428,18 @@ def test_a_full_spool_makes_it_wait_until_there_is_room(deployed: Deployed, way:
     deployed.fill(way)
     sent = send(deployed.postfix, way, 4)
     postfix = deployed.postfix
-    eventually(
-        lambda: all(entry["queue_name"] == "deferred" for entry in postfix.queue), what="all are deferred"
-    )
-    assert len(postfix.queue) == 4
-    reasons = {rcpt["delay_reason"] for entry in postfix.queue for rcpt in entry["recipients"]}
+    # Of one look: at the next one Postfix may be trying again, and then it tells no reason.
+    looks = []
+
+    def all_deferred() -> bool:
+        looks.append(postfix.queue)
+        return len(looks[-1]) == 4 and all(
+            entry["queue_name"] == "deferred" and all("delay_reason" in rcpt for rcpt in entry["recipients"])
+            for entry in looks[-1]
+        )
+
+    eventually(all_deferred, what="all four are deferred")
+    reasons = {rcpt["delay_reason"] for entry in looks[-1] for rcpt in entry["recipients"]}
     if way == "pipe":
         assert all("not taken, try again later: queue first: more than" in reason for reason in reasons)
     else:
