@@ -196,6 +196,8 @@ class Config(Base, frozen=True):
 
     listen: list[Listener] = msgspec.field(default_factory=lambda: [Listener()])
     accept: Accept = Accept()
+    protect: list[str] = []
+    """Names, addresses and words that nobody may learn, besides those that the rest of this tells."""
     route: list[Route] = []
     smtp: Smtp = Smtp()
     limits: Limits = Limits()

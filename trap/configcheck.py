@@ -13,7 +13,7 @@ from trap.configweb import PASSWORD, TOKEN
 from trap.job import MAX_SIZE
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-RESERVED = frozenset({"tmp", "bad"})
+RESERVED = frozenset({"tmp", "bad", "reports"})
 MAX_WORKERS = 256
 MAX_PROCESSES = 64
 MAX_DEADLINE = 7 * 86400
