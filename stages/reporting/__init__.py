@@ -1,0 +1,1 @@
+"""What all stages share that tell others of the mail the trap got: whom, what, and what never."""
