@@ -76,8 +76,13 @@ class Address(NamedTuple):
         except TimeoutError:
             raise TimeoutError(f"no connection within {CONNECT:g} s") from None
 
-    async def streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def streams(
+        self, context: ssl.SSLContext | None = None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect, with TLS if it is to be.
+
+        Args:
+            context: what TLS is spoken by, instead of one that trusts whom the system trusts.
 
         Raises:
             OSError: as above, or TLS went wrong (ssl.SSLError is one).
@@ -86,7 +91,7 @@ class Address(NamedTuple):
         try:
             if not self.tls:
                 return await asyncio.open_connection(sock=sock, limit=MAX_LINE)
-            context = _context(os.environ.get("SSL_CERT_FILE", ""))
+            context = context or _context(os.environ.get("SSL_CERT_FILE", ""))
             name = self.host or "localhost"
             return await asyncio.open_connection(sock=sock, limit=MAX_LINE, ssl=context, server_hostname=name)
         except BaseException:  # cancelled at the deadline, too
