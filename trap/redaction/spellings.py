@@ -6,8 +6,8 @@ The rule of what counts as a name stands here alone; who masks and who checks sh
   under. Of domains the first label counts as a word: mail to acme.example greets the "Acme user".
 * An IP address counts where no letter or digit stands next to it.
 * A word (a local part, a first label, what is protected) counts when it is telling: three characters
-  or more, not only a few digits, and none of ROLES and VOCABULARY, which stand in mail to anybody. Those
-  are told from the word only by what stands next to them: as parts of an address or a domain of the trap.
+  or more, not only a few digits, and none of ROLES and VOCABULARY (`common`), which stand in mail to anybody.
+  Those are told from the word only by what stands next to them: as parts of an address or a domain of the trap.
 * What is short could be part of another word by chance. Below LONG characters it counts where it stands
   alone: with no letter or digit next to it.
 
@@ -25,8 +25,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from trap.redaction.vocabulary import VOCABULARY
-from trap.traces import ROLES, registrable
+from trap.redaction.vocabulary import common
+from trap.traces import registrable
 
 LONG = 8
 """Characters from which a name is found inside other words too."""
@@ -34,8 +34,6 @@ SHORTEST = 3
 """Characters of a word that is looked for at all."""
 _TURNED = 6
 """Characters of a word that is looked for backwards and in rot13, too: shorter ones make words."""
-_DIGITS = 6
-"""Digits that tell somebody: fewer are a year, a price, a port."""
 _BASE64 = 8
 """Characters of base64 that nobody meets by chance, even in a large file; fewer have to stand alone."""
 _FEWEST_BASE64 = 6
@@ -114,9 +112,7 @@ def telling(word: str) -> bool:
     >>> telling("joe.miller"), telling("info"), telling("href"), telling("2024")
     (True, False, False, False)
     """
-    if len(word) < SHORTEST or (word.isdigit() and len(word) < _DIGITS):
-        return False
-    return word not in ROLES and word not in VOCABULARY
+    return len(word) >= SHORTEST and not common(word)
 
 
 def spellings(name: str) -> Iterator[Spelling]:
