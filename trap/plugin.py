@@ -17,6 +17,7 @@ import msgspec
 from trap.config import Config, paths_below
 from trap.configcheck import Where, nearest
 from trap.configfile import ConfigError, Source, decode_own, plainly
+from trap.reports.place import Place
 
 GROUP = "spamtrap.stages"
 
@@ -126,9 +127,9 @@ def build(config: Config, name: str, source: Source | None = None) -> Any:
         source: where it was read; errors then tell file and line.
 
     Keywords that the configuration does not set and that are called `state_dir`, `archive_dir`,
-    `maillog_dir`, `trap_domains`, `targets` or `before` get the stage's own directory for state, the
+    `maillog_dir`, `trap_domains`, `targets`, `before` or `place` get the stage's own directory for state, the
     archive's, the mail log's, the domains that the trap accepts mail for, the queues that it may pass jobs
-    to, or those that jobs come through before.
+    to, those that jobs come through before, or what a reporter needs to know of its trap.
 
     Raises:
         ConfigError: it can't be found or built with its settings.
@@ -260,5 +261,6 @@ def _given(config: Config, name: str) -> dict[str, Any]:
         "maillog_dir": config.paths.maillog,
         "targets": sorted(targets(config, name)),
         "before": before(config, name),
+        "place": Place(config, name),
         "trap_domains": sorted({domain.lstrip(".").lower() for domain in [*accept.domains, *hosts]}),
     }

@@ -11,6 +11,9 @@ A stage is a plain class. Its constructor's keywords are its settings; `process(
   `when_unavailable`, its choice between "wait" and "pass" where the configuration makes none,
 * `backends`, the trap.backend.Backends it asks, when it is `async`: the worker then knows by itself when
   nobody can be asked, and `status`, `metrics` and `doctor` show them,
+* `async def finish()`, called once at a graceful stop, while its event loop still runs, when it has tasks of
+  its own,
+* `async def preview(job)`, returning a list of `Preview`, for `spamtrap try` to show what it would send,
 * `async def check()`, returning a list of trap.backend.Finding, for what else `doctor` should look at.
 
 Nothing else is asked of it: no base class, no registry.
@@ -66,6 +69,21 @@ class Drop:
 
 
 Verdict = Pass | Drop
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a stage would send of a message.
+
+    Args:
+        to: whom.
+        text: the exact bytes.
+        why_not: why it would not be sent all the same; "" when it would.
+    """
+
+    to: str
+    text: bytes
+    why_not: str = ""
 
 
 class Unavailable(Exception):

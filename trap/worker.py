@@ -200,6 +200,8 @@ class Worker:
         finally:
             if flying:  # were they cancelled, their jobs would be charged
                 await asyncio.wait(flying)
+            if finish := getattr(self.stage, "finish", None):
+                await finish()
             if self._backends:
                 self._backends.close()
         if self._broken:

@@ -1,0 +1,210 @@
+"""The book of a reporter: what becomes one report, how its delivery can end, and what people may do."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from trap.envelope import Envelope
+from trap.job import Job
+from trap.reports import Book, Sending
+from trap.reports.held import Evidence
+from trap.stage import Unavailable
+
+DAY = 86400.0
+
+
+@pytest.fixture
+def book(tmp_path: Path):
+    book = Book(tmp_path, "arf")
+    yield book
+    book.close()
+
+
+def job(text: str = "buy") -> Job:
+    return Job.from_message(f"Subject: {text}\r\n\r\n{text}\r\n".encode(), Envelope(mail_from="a@b.example"))
+
+
+def enter(book: Book, job: Job, *to: str, campaign: str = "c1", count: int = 0, **more) -> list[str]:
+    settings = {"period": DAY, "gather": 0.0, **more}
+    return list(book.enter(job, campaign, to or ("abuse@isp.example",), count=count, **settings).values())
+
+
+def only(book: Book):
+    (report,) = book.reports()
+    return report
+
+
+def send(book: Book, report: str, text: bytes = b"the report") -> None:
+    sending = Sending(book, report)
+    sending.text = text
+    sending.commit()
+    book.settle(report, "sent", "250 ok")
+
+
+def test_copies_of_a_campaign_are_one_report(book):
+    first, second = job("buy"), job("buy now")
+    assert enter(book, first) == enter(book, second)
+    report = only(book)
+    assert (report.weight, report.state, report.recipient) == (2, "gathering", "abuse@isp.example")
+    assert [copy.message for copy in book.copies(report.id)] == [first.message, second.message]
+    assert book.copies(report.id)[0].envelope == first.envelope
+
+
+def test_each_recipient_and_each_campaign_has_one_of_its_own(book):
+    assert len(set(enter(book, job(), "a@isp.example", "b@isp.example"))) == 2
+    enter(book, job(), "a@isp.example", campaign="c2")
+    assert len(book.reports()) == 3
+
+
+def test_a_job_that_comes_again_counts_once(book):
+    same = job()
+    for _ in range(3):
+        enter(book, same)
+    assert only(book).weight == 1
+
+
+def test_what_others_counted_is_the_weight(book):
+    enter(book, job(), count=1)
+    enter(book, job(), count=900)  # dedup let only a few of them pass
+    assert only(book).weight == 900
+
+
+def test_a_period_has_one_report_and_what_came_later_weighs_in_the_next(book, monkeypatch):
+    (first,) = enter(book, job(), count=1)
+    send(book, first)
+    for number in range(2, 5):
+        assert enter(book, job(), count=number) == [first]
+    assert book.due(9) == []
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + DAY + 1)
+    (second,) = enter(book, job(), count=5)
+    assert second != first
+    assert [report.weight for report in book.due(9)] == [4]
+
+
+def test_it_waits_for_copies(book):
+    enter(book, job(), gather=600.0)
+    assert book.due(9) == []
+    assert book.next_due() == pytest.approx(time.time() + 600, abs=60)
+
+
+def test_only_some_copies_are_kept(book):
+    for number in range(20):
+        enter(book, job(str(number)))
+    assert len(book.copies(only(book).id)) == 5
+    assert only(book).weight == 20
+
+
+def test_what_was_sent_is_on_record_and_its_copies_are_not(book):
+    (report,) = enter(book, job())
+    send(book, report, b"as sent")
+    assert book.text(report) == b"as sent"
+    assert (only(book).state, only(book).word, book.copies(report)) == ("sent", "250 ok", [])
+
+
+def test_who_began_to_send_and_died_leaves_a_doubt(book, tmp_path):
+    (report,) = enter(book, job())
+    Sending(book, report).commit()
+    other = Book(tmp_path, "arf")
+    assert other.doubt() == 1
+    assert (only(other).state, other.due(9)) == ("unsure", [])
+    other.close()
+
+
+def test_it_is_not_told_to_a_second_server_while_the_first_may_have_it(book):
+    (report,) = enter(book, job())
+    sending = Sending(book, report)
+    sending.commit()
+    with pytest.raises(Unavailable, match="between the last byte and the answer"):
+        sending.commit()
+
+
+def test_what_was_not_taken_is_tried_again_later(book):
+    (report,) = enter(book, job())
+    Sending(book, report).commit()
+    book.postpone(report, time.time() + 60, "451 later")
+    assert book.due(9) == []
+    assert (only(book).state, only(book).attempts, only(book).sent) == ("gathering", 1, 0.0)
+    book.postpone(report, 0.0, "nobody there", charged=False)
+    assert [each.attempts for each in book.due(9)] == [1]
+
+
+@pytest.mark.parametrize("state", ["unsure", "failed"])
+def test_a_person_may_have_it_sent_again(book, state):
+    (report,) = enter(book, job())
+    Sending(book, report).commit()
+    book.settle(report, state, "why")
+    assert book.release(report)
+    assert [each.released for each in book.due(9)] == [True]
+
+
+def test_what_is_held_says_why_until_it_is_released(book, tmp_path):
+    (report,) = enter(book, job())
+    evidence = [Evidence("text/html", "base64", "joe@trap.example", "am9l")]
+    book.hold(report, "the gate found base64", evidence, b"would have left")
+    assert (only(book).state, book.due(9)) == ("held", [])
+    assert book.held.evidence(report) == evidence
+    assert book.held.text(report) == b"would have left"
+    assert sorted(path.suffix for path in (tmp_path / "held").iterdir()) == [".json", ".txt"]
+    assert book.release(report)
+    assert not list((tmp_path / "held").iterdir())
+    assert not book.release(report)  # it is not held any more
+
+
+def test_poison_is_held_from_the_start_and_one_copy_of_it_is_enough(book):
+    (report,) = enter(book, job(), held="a password reset")
+    assert (only(book).state, book.held.evidence(report)[0].excerpt) == ("held", "a password reset")
+    (other,) = enter(book, job(), campaign="c2")
+    enter(book, job(), campaign="c2", held="a receipt")
+    assert book.find(other)[0].state == "held"
+    book.release(other)
+    enter(book, job(), campaign="c2", held="a receipt")
+    assert book.find(other)[0].state == "gathering"  # somebody has looked
+
+
+def test_what_was_not_sent_yet_is_withdrawn_at_once(book):
+    (report,) = enter(book, job())
+    assert book.retract(report)
+    assert only(book).state == "retracted"
+    with pytest.raises(Unavailable, match="withdrew"):
+        Sending(book, report).commit()
+    book.postpone(report, 0.0, "not sent")
+    assert only(book).state == "retracted"
+    assert not book.retract(report)
+
+
+def test_what_was_sent_is_taken_back_by_the_worker(book):
+    (report,) = enter(book, job())
+    send(book, report)
+    sent = only(book).sent
+    assert book.retract(report)
+    assert [each.state for each in book.due(9)] == ["retracting"]
+    Sending(book, report).commit()  # to take back twice does no harm
+    book.settle(report, "retracted", "gone")
+    assert (only(book).state, only(book).sent, book.text(report)) == ("retracted", sent, b"the report")
+
+
+def test_it_forgets_what_is_old(book, monkeypatch):
+    old = job()
+    (report,) = enter(book, old)
+    send(book, report)
+    book.forget(time.time() - 1)
+    assert book.reports()
+    book.forget(time.time() + 1)
+    assert not book.reports()
+    enter(book, old)
+    assert only(book).weight == 1  # the job is forgotten, too
+
+
+def test_it_is_found_by_the_beginning_of_its_name(book):
+    (report,) = enter(book, job())
+    assert book.find(report[:6])[0].id == report
+    assert book.find("") == book.find("*") == []
+    assert Book.queues(book.path.parent) == ["arf"]
+
+
+def test_a_damaged_book_is_told_of(tmp_path):
+    (tmp_path / "arf.db").write_bytes(b"no database at all, but long enough to look like one" * 50)
+    with pytest.raises(OSError, match=r"arf\.db"):
+        Book(tmp_path, "arf")
