@@ -1,1 +1,1 @@
-"""Redaction: who the trap is, how that can be written, where it stands in a message, what stands there instead."""
+"""Redaction: who the trap is, how that is written, where it stands in a message, and what stands there then."""

@@ -1,112 +1,105 @@
-"""Words that stand in mail to anybody: of headers, MIME, HTML and CSS, and what letters are made of.
+"""Words that mail is made of: as a trap's name they give nobody away, and a report needs them.
 
-A local part that is one of them gives nobody away by itself, and a message in which each of them was
-masked would be no message any more. First names are none of them: they may well be a local part.
-They are the words that most campaigns of a large corpus have in common, and those of the formats.
+A trap called table@trap.example is looked for as an address; the word alone is HTML.
+
+    >>> common("table"), common("utf-8"), common("webmaster"), common("joe.doe"), common("2026")
+    (True, True, True, False, True)
 """
+
+import encodings.aliases
+import mimetypes
+import re
+from html.entities import name2codepoint
 
 from trap.traces import ROLES
 
-_DIGITS = 6
-"""Digits that tell somebody: fewer are a year, a price, a port."""
-VOCABULARY = frozenset(
-    """
-    7bit 8bit able about above abuse accept access account accounts across act action active actually add
-    added adding additional address addresses adjust admin ads aes after again against age agent ago align
-    all allow almost along already also alt alternative always amount amp and anonymous another answer any
-    anyone anything app apparently application apply apr april arc archive archived are area arial around
-    arrival article ascii ask asp assistance attach attached attachment attempt attention audio aug august
-    auth authenticated authentication auto autoconverted automatically available away back background
-    background-color bad bank bar base base64 based basic bcc bcl because become been before begin being
-    believe below best better between bgcolor big big5 bill billing bin binary bit bits biz black blank
-    block blue body bold book border bordercolor both bottom bounce bounces boundary box brand break bring
-    browser build built bulk business but button buy call called can cannot canvas card care career
-    careers case cash cause cdt cell cellpadding cellspacing center cgi chance change changed changes
-    charset check choice choose cip cipher city claim claimed class classes clean clear click client
-    clients code col collapse color colspan column com come comes command comment comments communication
-    communications community companies company compatible compauth complete computer configuration contact
-    container contains content content-disposition content-transfer-encoding content-type control copy
-    copyright correlation correlator cost could count country course cover create created credit css cst
-    current currently customer customers daemon daily data database date day days deal dear dec december
-    decoration default delayed delete deliver delivered delivered-to delivery delivery-status description
-    designate designates designed desktop dest details dev developers development device diagnostic did
-    didn different digest digital dir direct direction directly directory discuss discussion display
-    disposition disposition-notification div dkim dmarc dns doctype document does doesn doing dollars
-    domain domainkey don done donotreply down download drive drop dsl dtd due during each easily easy
-    ecdhe edge editor edt edu ehlo either else email emails embed encapsulated encoding encrypted end
-    endif enjoy enough enter envelope eop equiv error errors esmtp esmtps esmtpsa est etc even ever every
-    everyone everything exactly example exchange exim exist experience express ext extra face fact fail
-    failed failure false family far fast fax feature features feb february feedback feel fetchmail few
-    fieldset file filename files filetime fill filter filtering final finally financial find fine first
-    five fix fixed flag flags float flowed follow following follows font font-family font-size font-weight
-    footer for forefront form format forward forwarded found four free fri friday friend friends from
-    frontend ftp full fun function fund funds further future gb2312 general generated generator get gets
-    getting gif give given global gmt going good got gov government great greylist group groups growing
-    guaranteed guess guest had hand happy hard hardware has have having head header headers health hear
-    height hello helo help helvetica her here hidden hide high him his home hope host hostmaster hosts
-    hotel hours house hover how however href htm html http https huge idea iframe image images imap img
-    immediately import importance important inc include included includes including incoming index
-    industry info inform information inherit initial inline input install instead instructions insurance
-    int interest interested interesting internal international internet interpolation into investment
-    invoice invoked ipv isn iso iso-2022-jp iso-8859-1 issue issues its jan january javascript job jobs
-    join jpeg jpg jul july jun june just keep key keywords kind know known koi8 label lang language large
-    last late later latest law layout learn least left leftmargin legal legend length less let letter
-    level life light like limited line line-height lines link links list list-unsubscribe listmaster lists
-    listserv little live local localdomain localhost log logo long longer look looking looks loop lot love
-    low ltr machine made mail mailbox mailer mailer-daemon mailerdaemon mailfrom mailing mailings mails
-    mailscanner mailto main major make makes making manage management manager many mapi mar march margin
-    marginheight marginwidth mark market marketing matter max max-width may maybe mean means media medium
-    member members message message-id messages meta method middle might mil million milter mime
-    mime-version mimeole min min-width mind minutes mixed mobile mode modern mon monday money month months
-    more most move msmail mso mta much multi multipart multiple must mx1 mx2 name nav nbsp need needed
-    needs net network neue never new news newsletter newsletters next nextpart nice no-reply nobody nofws
-    non none nor noreply normal not note nothing notice notification nov november now ns1 ns2 null number
-    numbers object oct octet october off offer offers office often old once one online only opacity open
-    opendkim operating opportunity opt option options order orders org organization original originating
-    other others our out outbound outgoing outline outlook over overflow own owner package padding
-    padding-left padding-top page paid param part pass passed past patch path pay payload payment pcl pdf
-    pdt people per permalink permanent permitted person personal pgp phishing phone php pickup pipermail
-    place plain plan platform play please plus png point policy pop pop3 port position possible post
-    postfix postmaster potential power pra pre precedence presentation press pretty price printable
-    priority privacy private pro probably problem problems process processed prod produced product
-    products professional program project protection protocol provide provided psp pst ptr public purchase
-    put qmail qmqp quality question questions queue quick quite quot quote quoted quoted-printable radius
-    rate rates rather rcpt rcpttodomain reach read reading ready real really reason receive received
-    receiver receiving recent recipient recipients record ref references regards registered rel related
-    relaxed relay release remember remote remove removed repeat replied reply report reporting request
-    requested required research reserved response rest result results return return-path returned review
-    rfc822 rgba right rights risk role roman root rowspan rpm rsa rule run running safe said sales same
-    sans sat saturday save say says scale scanned schemas scl score screen script seal search second
-    section secure security see seem seems seen select self sell send sender sending sent sep separate
-    september serif server service services session set several sfp sfv sha share shop short should show
-    sid side sign signature signed similar simple simply since sincerely single site sites size sizing
-    small smtp smtps smtpsvc social software solid some someone something soon sorry sort source space
-    spacing spam spamassassin span special specific spf sponsored src srv staff standard start started
-    state static status step still stop storage store story stream street strong stuff style sub subject
-    submit submitted subscribe subscribed subscription such sun sunday support sure svg system systems
-    table tag tahoma take taken takes taking talk talking target tbody team tech technical technology
-    telephone tell terms test testing text text-align text-decoration textarea tfoot than thank thanks
-    that the thead their them then there these they thing things think this those though thought thousands
-    thread three through thu thursday time times title tls today together too tool tools top topic
-    topmargin total track trade transaction transcript transfer transform transitional transparent
-    transport tried true trust try trying tue tuesday turn two txt type uid undefined under underline
-    understand undisclosed unknown unprotected unsubscribe until untrusted update updates upon uppercase
-    urgent url urn us-ascii use used useful user userid username users using utc utf utf-8 valid valign
-    value verdana verification verified verify version vertical very via video view viewport virus
-    visibility visit void wait waiting want wanted warning was way web webkit webmaster website wed
-    wednesday week weight welcome well were what when where whether which while white whitelisted who
-    whole why width will win window windows windows-1251 windows-1252 wish with within without won word
-    words work working works world worth would wrap wrapper write writes wrong wrote www x-mailer xhtml
-    xml xmlns year years yes yet you your yours yourself zip
-    """.split()  # noqa: SIM905 (a list of a thousand quoted words is no easier to read)
-)
-"""In lower case."""
+# fmt: off
+_MAIL = """
+    accept accepted address addresses agent alternative altrep application arc archive archived arrival
+    at attached attachment attendee audio authenticated authentication author auto base64 bcc bit body
+    bounce boundary bulk by calendar campaign category cc charset client comment comments complaints
+    content control cram creation date default deferred delayed delivered delivery description details
+    diagnostic digest disposition dkim dmarc domain domainkey domainkeys encapsulated encoded encoding
+    encrypted envelope error errors esmtp esmtps esmtpsa expires expiry external failed failure fbl
+    feedback field fields file filename final fingerprint flag flags flowed followup for form format
+    forward forwarded from full generator global header headers helo history host html http https id
+    identification image importance in inline ip irt is keywords language last length level line lines
+    link list listunsubscribe local location loop mailer mailing mailto main message messages method
+    microsoft mime mixed mode model modification multipart name network no notification number octet of
+    old on opaque options organization origin original originating outlook parallel part partial pass
+    path permerror pgp php pkcs7 plain policy posted precedence preference priority private processed
+    processing protocol provider public queue quoted read reason receipt received recipient recipients
+    reference references refused related relay remote reply report reporting request resent result
+    results return returned rfc822 risk route rule sasl score screened script search security seen
+    selector self send sender sending sensitivity sent server service session signature signed signer
+    site size smime smtp smtps source spam spf start state status stream structured subject subscribe
+    summary system tag temperror text thread time title tls to token topic track tracking transfer
+    transport type types undelivered unknown unsent unsubscribe update url urn user utf version via
+    video virus warning with xml yes
+"""
+_MARKUP = """
+    abbr above absolute active align alink all alt anchor and any apple area arial article aside auto
+    axis background banner base baseline before below bgcolor big black block blockquote blue body bold
+    border both bottom box break button calibri canvas caption cell cellpadding cellspacing center
+    charset checked cite class clear clip code col collapse color colour cols colspan column content
+    controls courier cursor custom dark dashed data default del description device dfn dialog dir
+    disabled display div doctype document dotted double down edge embed end equiv even expression face
+    false family field fieldset figure fill first fixed flex float font footer form frame frameborder
+    frameset function georgia gmail gothic gradient gray green grid group head header heading height
+    helvetica hidden hide high hover href hspace html http icon iframe image images img important index
+    inherit initial inline inner input inset inside item javascript justify keep label landscape large
+    last layer layout leading left legend letter light line linear link list logo lower lucida main map
+    margin mark marker mask max media medium menu meta method min mobile mode moz mso name nav new
+    noframes none normal noscript nowrap object odd off onclick one onload only opacity open option
+    orange order org other out outer outline outlook over overflow overlay padding page panel param
+    placeholder plain play pointer portrait pos position pre preview print progress property purple
+    radio radius range rect red rel relative repeat resize right role rotate round row rows rowspan rule
+    rules safe sans scale schema scope screen script scroll scrolling section select serif set shadow
+    shape size small solid space span src srcset start static step stretch strike strong structure style
+    stylesheet sub submit summary sup svg switch tab table tag tahoma target tbody text textarea tfoot
+    the thead this tile times title toggle tool tools top track transform transition transparent true
+    type under underline unit upper url usemap valign value verdana vertical view viewport visibility
+    visible visited vlink void vspace weight white width window word words wrap wrapper www xhtml xmlns
+    yellow
+"""
+_PLAIN = """
+    account actions alert alerts also amazon android apr april are aug august bank best bill billing
+    book box business but buy call can card care cash center chat check city click client club code com
+    company contact copy credit customer customers daily data day days dead deal deals dear dec december
+    demo dev development email emails event events example feb february finance first free fri friday
+    friend friends fun game games get gift gmail good google group has have hello help here high home
+    hotmail house how human internet invoice jan january job jobs join jul july jun june life live login
+    looking love mail mails man manager mar march market marketing may media member members mon monday
+    money month more music net new news newsletter noreply not nov november now oct october offer office
+    online order orders our out outlook own partner pay payment people person phone photo please post
+    press price prices product products profile project promo real registered research reservation
+    reservations reward sale sales sat saturday save school see sep september service services shipping
+    shop site social soft software someone special staff star store student sun sunday support team tech
+    technical test tester testing thank thanks that the them they thu thursday today tomorrow trade
+    training travel tue tuesday two use user users wed wednesday week weekly welcome what when who will
+    win winner work world yahoo year you your
+"""
+# fmt: on
+_SPLIT = re.compile(r"[^a-z0-9]+")
+_NUMBER = re.compile(r"[0-9]{1,4}")
+
+
+def _words() -> frozenset[str]:
+    said = {*_MAIL.split(), *_MARKUP.split(), *_PLAIN.split(), *ROLES, *name2codepoint}
+    for alias, name in encodings.aliases.aliases.items():
+        said.update((alias, name, *_SPLIT.split(alias)))
+    for suffix, kind in mimetypes.types_map.items():
+        said.update((suffix[1:], *_SPLIT.split(kind)))
+    return frozenset(word.lower().replace("_", "-") for word in said)
+
+
+_WORDS = _words()
 
 
 def common(word: str) -> bool:
-    """Whether a word in lower case stands in mail to anybody, so that it gives nobody away by itself.
+    """Whether a word in lower case, alone, stands in mail for other reasons than that a trap is called so.
 
-    >>> [common(word) for word in ("info", "href", "2024", "joe.miller", "john")]
-    [True, True, True, False, False]
+    Header names, MIME types, charsets, HTML, CSS and what everybody writes; numbers as short as years.
     """
-    return word in ROLES or word in VOCABULARY or (word.isdigit() and len(word) < _DIGITS)
+    parts = _SPLIT.split(word)
+    return word in _WORDS or all(not part or part in _WORDS or _NUMBER.fullmatch(part) for part in parts)

@@ -9,11 +9,9 @@ backwards, as a hash. Of a domain of the trap, what stands in front of it goes t
 """
 
 import html
-import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from functools import partial
-from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,23 +19,11 @@ import msgspec
 
 from trap.archive.record import Record
 from trap.config import Config
-from trap.job import Headers
-from trap.traces import registrable
-from trap.view.finder import SHORTEST, find
-from trap.view.hops import PRIVATE
+from trap.redaction.identities import Identities
+from trap.view.finder import find
 from trap.view.view import View
 
 MASK = "•••"
-_MAX_FIELDS = 100
-_MAX_SAID = 40
-"""Names of one kind that are taken from header fields: what is looked for is not the sender's to choose."""
-
-_DELIVERED = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-rcpt-to", "apparently-to")
-_ADDRESS = re.compile(r"[\w.+=%&'*/~!#$^{|}-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,9}")
-_PRIVATE_6 = ipaddress.ip_network("fc00::/7")
-_WILD = frozenset("*?")
-_FOR = re.compile(r"\bfor[ \t]+<?([^\s;<>]{1,320}@[^\s;<>]{1,255})", re.IGNORECASE)
-_BY = re.compile(r"\bby[ \t]+([\w.-]{4,255})", re.IGNORECASE)
 _TAG = re.compile(r"(<[a-zA-Z/!](?:[^\"'>]|\"[^\"]*\")*>)")
 _TITLE = re.compile(r' (title|alt)="([^"]*)"')
 _KEPT = frozenset(
@@ -47,67 +33,9 @@ _KEPT = frozenset(
 
 
 def identities(record: Record, config: Config) -> frozenset[str]:
-    """What would tell who the trap is: addresses, domains, hosts and IP addresses, in lower case.
-
-    What header fields say of recipients is believed where we know the domain, or the client is a server
-    of ours: else a sender could have his own domain masked.
-    """
-    envelope, headers = record.envelope, Headers(record.message)
-    delivered = [said for name in _DELIVERED for said in headers.get_all(name)[:_MAX_FIELDS]]
-    received = headers.get_all("received")[:_MAX_FIELDS]
-    found = {address.lower() for address in (*envelope.rcpt_tos, *_given_to(record.notes))}
-    for pattern in (*config.accept.domains, *config.accept.addresses):
-        name = pattern.lower().lstrip(".")
-        found.add(name.rpartition("@")[2] if _WILD.intersection(name) else name)
-    relayed = _is_relay(envelope.client_ip)
-    said = _said(_ADDRESS, delivered) | _said(_FOR, received)
-    own = {_registered(name) for name in (found | said if relayed else found)} - {""}
-    found.update(name for name in said | _said(_BY, received) if _registered(name) in own)
-    if received and relayed:
-        found.update(_said(_BY, received[:1]))
-    found.update((envelope.server_ip, config.hostname.lower()))
-    found.update(listener.host for listener in config.listen)
-    names = (name for name in found if len(name) >= SHORTEST and not _WILD.intersection(name))
-    return frozenset(name for name in names if not _says_nothing(name))
-
-
-def _given_to(notes: Mapping[str, Any]) -> Iterator[str]:
-    """Recipients of the mail in which a donor sent this one: addresses of ours that the envelope has lost."""
-    for note in notes.values():
-        donor = note.get("donor") if isinstance(note, dict) else None
-        said = donor.get("rcpts") if isinstance(donor, dict) else None
-        yield from (address for address in said or () if isinstance(address, str))
-
-
-def _registered(name: str) -> str:
-    """What somebody registered, of the domain of an address or host."""
-    return registrable(name.rpartition("@")[2])
-
-
-def _said(pattern: re.Pattern[str], fields: list[str]) -> frozenset[str]:
-    """What a pattern finds in some header fields, in lower case, and no more than anybody needs to say."""
-    found = (text.lower().strip(".") for field in fields for text in pattern.findall(field[:2000]))
-    return frozenset(islice(found, _MAX_SAID))
-
-
-def _says_nothing(name: str) -> bool:
-    """Loopback and "any" are everybody's."""
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return name == "localhost"
-    return address.is_loopback or address.is_unspecified
-
-
-def _is_relay(client_ip: str) -> bool:
-    """Whether the client is a server of ours in front of the trap, or a replay: its Received is ours too."""
-    try:
-        address = ipaddress.ip_address(client_ip)
-    except ValueError:
-        return True  # it came by no network at all
-    if address.is_loopback or address.is_link_local:
-        return True
-    return any(address in network for network in (*PRIVATE, _PRIVATE_6))
+    """What would tell who the trap is: addresses, domains, hosts and IP addresses, in lower case."""
+    ours = Identities.of(config)
+    return ours.with_message(record.envelope, record.notes, record.message).names()
 
 
 def mask_text(text: str, identities: Iterable[str]) -> str:

@@ -139,6 +139,8 @@ def test_the_identities_of_a_message(settings: Config) -> None:
     found = identities(record(message, client_ip="198.51.100.7", server_ip="192.0.2.25"), settings)
     assert found == {
         "trap@trap.example",
+        "trap",
+        "trap.example",
         "mx.trap.example",
         "192.0.2.25",
         "mx7.trap-host.example",
