@@ -46,7 +46,7 @@ def test_whose_a_domain_is(domain, owner):
         ("2a00:1450:4864:20::541", "", "Google"),
         ("192.0.2.1", "mail-ed1-f41.google.com", "Google"),
         ("192.0.2.1", "a8-88.smtp-out.amazonses.com.", "Amazon"),
-        # Machines that anybody rents, and lines of an access provider's customers, are no mail servers of theirs.
+        # Machines that anybody rents, and lines of an access provider's customers, are no mail servers.
         ("192.0.2.1", "ec2-192-0-2-1.compute-1.amazonaws.com", ""),
         ("192.0.2.1", "1.2.0.192.bc.googleusercontent.com", ""),
         ("192.0.2.1", "c-192-0-2-1.hsd1.ca.comcast.net", ""),
