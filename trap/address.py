@@ -98,6 +98,32 @@ class Address(NamedTuple):
             sock.close()
             raise
 
+    async def datagrams(self) -> socket.socket:
+        """A socket for UDP that sends there, and hears from nowhere else.
+
+        Returns:
+            One that does not block.
+
+        Raises:
+            OSError: there is no such host; TimeoutError, which is one, when that took longer than CONNECT.
+        """
+        trouble = OSError("UDP is spoken to a host and a port")
+        try:
+            async with asyncio.timeout(CONNECT):
+                places = await _looked_up(self.host, self.port) if self.host else []
+        except TimeoutError:
+            raise TimeoutError(f"no address of {self.host} within {CONNECT:g} s") from None
+        for family, target in places:
+            sock = socket.socket(family, socket.SOCK_DGRAM)
+            try:
+                sock.setblocking(False)
+                sock.connect(target)  # sends nothing
+                return sock
+            except OSError as error:  # no way to that family of addresses
+                sock.close()
+                trouble = error
+        raise trouble
+
 
 @cache
 def _context(_authorities: str) -> ssl.SSLContext:

@@ -88,7 +88,9 @@ class _Refusal(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class _Response:
+class Response:
+    """An answer, as it came."""
+
     status: int
     reason: str
     headers: dict[str, str]
@@ -135,23 +137,11 @@ class Session:
         Raises:
             OSError, Broken: the conversation broke.
         """
-        headers = [
-            (b"Host", _value(self._host)),
-            (b"User-Agent", b"spamtrap"),
-            (b"Pass", b"all"),  # every rule, also where the first ones are enough to reject
-            *((name.encode(), _value(text)) for name, text in fields),
-        ]
+        headers = [("Pass", "all"), *fields]  # every rule, also where the first ones are enough to reject
         if compress:
             message = zstandard.ZstdCompressor().compress(message)
-            headers.append((b"Compression", b"zstd"))
-        headers.append((b"Content-Length", b"%d" % len(message)))
-        request = h11.Request(method="POST", target="/checkv2", headers=headers)
-        try:
-            response = await self._exchange(request, message)
-        except h11.RemoteProtocolError as error:
-            raise Broken(f"answers no good HTTP: {printable(str(error))[:80]}") from None
-        self.engine = printable(response.headers.get("server", "rspamd"))[:MAX_NAME]
-        return _read(response)
+            headers.append(("Compression", "zstd"))
+        return _read(await self._exchange("/checkv2", headers, message))
 
     async def version(self) -> str:
         """Have a message of our own scanned, and learn who did it ("rspamd/3.4").
@@ -166,7 +156,27 @@ class Session:
         """Hang up at once: a server that has stopped reading would hold for good what is under way to it."""
         self._writer.transport.abort()
 
-    async def _exchange(self, request: h11.Request, body: bytes) -> _Response:
+    async def _exchange(self, target: str, fields: Fields, body: bytes) -> Response:
+        """Send a request, and hear the answer.
+
+        Raises:
+            OSError, Broken: the conversation broke.
+        """
+        headers = [
+            (b"Host", _value(self._host)),
+            (b"User-Agent", b"spamtrap"),
+            *((name.encode(), _value(text)) for name, text in fields),
+            (b"Content-Length", b"%d" % len(body)),
+        ]
+        request = h11.Request(method="POST", target=target, headers=headers)
+        try:
+            response = await self._converse(request, body)
+        except h11.RemoteProtocolError as error:
+            raise Broken(f"answers no good HTTP: {printable(str(error))[:80]}") from None
+        self.engine = printable(response.headers.get("server", "rspamd"))[:MAX_NAME]
+        return response
+
+    async def _converse(self, request: h11.Request, body: bytes) -> Response:
         # A server that has had enough answers and hangs up. The answer can often be read still.
         with suppress(BrokenPipeError, ConnectionResetError):
             events = (request, h11.Data(data=body), h11.EndOfMessage())
@@ -180,7 +190,7 @@ class Session:
             self._http.start_next_cycle()
         return response
 
-    async def _response(self) -> _Response:
+    async def _response(self) -> Response:
         head: h11.Response | None = None
         body = bytearray()
         while True:
@@ -199,7 +209,7 @@ class Session:
                     raise Broken("answers without an end")
             elif isinstance(event, h11.EndOfMessage) and head is not None:
                 fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
-                return _Response(head.status_code, head.reason.decode("latin-1"), fields, bytes(body))
+                return Response(head.status_code, head.reason.decode("latin-1"), fields, bytes(body))
             elif not isinstance(event, h11.InformationalResponse):
                 raise Broken("hung up")
 
@@ -209,7 +219,7 @@ def _value(text: str) -> bytes:
     return printable(text).encode()[:MAX_FIELD].strip()
 
 
-def _read(response: _Response) -> Judgement:
+def _read(response: Response) -> Judgement:
     """What rspamd says.
 
     Raises:
@@ -232,7 +242,7 @@ def _read(response: _Response) -> Judgement:
     return judgement
 
 
-def _unpacked(response: _Response) -> bytes:
+def _unpacked(response: Response) -> bytes:
     if response.headers.get("compression", "").strip().lower() != "zstd":
         return response.body
     packed = io.BytesIO(response.body)

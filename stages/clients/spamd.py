@@ -7,6 +7,8 @@ the operator's template has no table, SYMBOLS has the names at least.
 
 A message can't forge the table: what a report quotes of it stands above, or in brackets, indented.
 
+TELL has spamd learn a message, or report it; its answer names what was done, and has no body.
+
 Nothing here has a time limit of its own: the caller puts one deadline around all of it.
 
 Protocol: spamd/PROTOCOL of SpamAssassin; what it leaves out is in spamd(8p) itself.
@@ -15,6 +17,7 @@ Protocol: spamd/PROTOCOL of SpamAssassin; what it leaves out is in spamd(8p) its
 import asyncio
 import re
 import zlib
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
@@ -63,6 +66,18 @@ class Judgement:
     rules: dict[str, float | None]
     bayes: float | None
     tabled: bool
+
+
+class Denied(Broken):
+    """Spamd answered that it does not do this.
+
+    Attributes:
+        code: as in sysexits.h; 69 is EX_UNAVAILABLE.
+    """
+
+    def __init__(self, code: int, words: str) -> None:
+        super().__init__(f"answers {code} {printable(words)[:200]}")
+        self.code = code
 
 
 class Session:
@@ -129,11 +144,54 @@ class Session:
         found = _VERSION.search(body)
         return found[1][:MAX_NAME] if found else "spamd"
 
+    async def tell(
+        self,
+        message: bytes,
+        *,
+        put: Iterable[str] = (),
+        remove: Iterable[str] = (),
+        user: str = "",
+        commit: Callable[[], None] = lambda: None,
+    ) -> frozenset[str]:
+        """Have a message learnt as spam or forgotten ("local"), reported or revoked ("remote").
+
+        With neither, nothing happens; but spamd has told whether it may be told anything.
+
+        Args:
+            message: its bytes.
+            put: where it is to be known as spam from now on.
+            remove: where it is not to be known any more.
+            user: whose Bayes database it is; spamd's own choice when empty.
+            commit: called right before anything is sent.
+
+        Returns:
+            Where that was done. What is known, or unknown, there already is not done again.
+
+        Raises:
+            OSError, Broken: the conversation broke.
+            Denied: it is not done; 69 when it must be allowed first (spamd --allow-tell).
+        """
+        put, remove = ", ".join(put), ", ".join(remove)
+        fields = ["Message-class: spam", f"Set: {put}"] if put else []
+        fields += [f"Remove: {remove}"] if remove else []
+        commit()
+        await self._send("TELL", message, user, fields=fields)
+        headers = await self._headers()
+        done = headers.get("didset" if put else "didremove", "")
+        return frozenset(word.strip() for word in done.split(",") if word.strip() in ("local", "remote"))
+
     def close(self) -> None:
         """Hang up at once: a server that has stopped reading would hold for good what is under way to it."""
         self._writer.transport.abort()
 
     async def _ask(self, verb: str, message: bytes, user: str, compress: bool) -> tuple[dict[str, str], str]:
+        await self._send(verb, message, user, compress=compress)
+        headers = await self._headers()
+        return headers, (await self._body(headers.get("content-length"))).decode("utf-8", "replace")
+
+    async def _send(
+        self, verb: str, message: bytes, user: str, *, compress: bool = False, fields: Iterable[str] = ()
+    ) -> None:
         halves = self._writer.can_write_eof()
         if compress:
             message = zlib.compress(message, 1)
@@ -141,7 +199,7 @@ class Session:
             # spamd reads by lines: it would wait for the end of the last one, which TLS can't tell it.
             message += b"\r\n"
         lines = [f"{verb} SPAMC/1.5", f"Content-length: {len(message)}"]
-        lines += [f"User: {user}"] * bool(user) + ["Compress: zlib"] * compress
+        lines += [*fields, *[f"User: {user}"] * bool(user), *["Compress: zlib"] * compress]
         # A spamd that has had enough answers and hangs up. The answer can often be read still.
         with suppress(BrokenPipeError, ConnectionResetError):
             self._writer.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
@@ -149,22 +207,22 @@ class Session:
             if halves:
                 self._writer.write_eof()
             await self._writer.drain()
-        return await self._answer()
 
-    async def _answer(self) -> tuple[dict[str, str], str]:
+    async def _headers(self) -> dict[str, str]:
+        """Those of the answer, by name, lower case."""
         first = await self._line()
         status = _FIRST.fullmatch(first)
         if not status:
             raise Broken(f"answers {printable(first)[:80]!r}" if first else "hung up")
         if int(status[1]):
-            raise Broken(f"answers {status[1]} {printable(status[2])[:200]}")
+            raise Denied(int(status[1]), status[2])
         headers: dict[str, str] = {}
         while line := await self._line():
             if len(headers) >= MAX_HEADERS:
                 raise Broken("answers without an end")
             name, _, value = line.partition(":")
             headers[name.lower()] = value
-        return headers, (await self._body(headers.get("content-length"))).decode("utf-8", "replace")
+        return headers
 
     async def _line(self) -> str:
         """The next line; empty at the end of the headers, and where spamd hung up without a word."""
