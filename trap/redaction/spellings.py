@@ -6,8 +6,8 @@ The rule of what counts as a name stands here alone; who masks and who checks sh
   under. Of domains the first label counts as a word: mail to acme.example greets the "Acme user".
 * An IP address counts where no letter or digit stands next to it.
 * A word (a local part, a first label, what is protected) counts when it is telling: three characters
-  or more, not only a few digits, and none of ROLES and VOCABULARY (`common`), which stand in mail to anybody.
-  Those are told from the word only by what stands next to them: as parts of an address or a domain of the trap.
+  or more, and none that `common` knows, which stand in mail to anybody. Those are told from the word
+  only by what stands next to them: as parts of an address or a domain of the trap.
 * What is short could be part of another word by chance. Below LONG characters it counts where it stands
   alone: with no letter or digit next to it.
 
@@ -127,7 +127,7 @@ def spellings(name: str) -> Iterator[Spelling]:
         yield from _spellings(name)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def sums(name: str) -> tuple[tuple[str, bytes], ...]:
     """Check sums of a name in the spellings that are usual: kind and digest."""
     if is_ip(name):
@@ -182,8 +182,8 @@ def _spellings(name: str) -> Iterator[Spelling]:
     yield from _coded(name, raw, whole)
     yield from _turned(name, at, whole)
     yield Spelling("hex", raw.hex().encode(), len(raw) < LONG)
-    for codec in ("utf-16-le", "utf-16-be"):
-        yield Spelling("utf-16", name.encode(codec, "surrogatepass"), whole)
+    for codec in ("utf-16-le", "utf-16-be") if not whole else ():
+        yield Spelling("utf-16", name.encode(codec, "surrogatepass"))
     yield from _in_base64(name)
     if (coded := _alabels(domain)) not in (domain, ""):
         yield Spelling("punycode", f"{local}{at}{coded}".encode("utf-8", "surrogateescape"), whole)

@@ -1,0 +1,199 @@
+"""Finds names of the trap in bytes, in all their spellings at once.
+
+Spellings are looked for by one automaton (Aho and Corasick), whose time does not grow with their number.
+Check sums would be thousands a name: they are found the other way round, by taking what looks like one
+from the text and looking it up in a table, which is made when the first text has one.
+
+    >>> from trap.redaction.identities import Identities
+    >>> searcher = Searcher(Identities.named(["joe.miller@trap.example"]))
+    >>> [(hit.name, hit.kind) for hit in searcher.find(b"?u=am9lLm1pbGxlckB0cmFwLmV4YW1wbGU")][0]
+    ('joe.miller', 'base64')
+
+With thousands of names it takes seconds to make one. So what stays the same, as the names that the
+configuration tells, is given as `standing` to the searchers for one message.
+"""
+
+import re
+from array import array
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
+from itertools import takewhile
+from typing import NamedTuple
+
+from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
+
+from trap.redaction.spellings import CODED, LONG, SHORTEST, SUMS, Names, Spelling, known, spellings, sums
+
+_BLOCK = 1 << 18
+"""Bytes that are searched at a time, so that who needs only the first hits need not wait for all."""
+_HEX = re.compile(rb"[0-9a-f]{8,}")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{22,}")
+_AFTER_SIGN = re.compile(rb"(?:^|(?<=[+/_-]))(?=[A-Za-z0-9+/_-]{22})")
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_PREFIX = 5
+"""Bytes of a check sum in the table; what has the same is compared whole."""
+_INDEX = 24
+"""Bits of the number of a name in the table."""
+_FEWEST = 16
+"""Digits of a check sum in hex from which a cut one is found as well."""
+_ALNUM = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+
+
+TOKEN = "token"  # noqa: S105 (a kind of hit, no password)
+"""The kind of what is none of the trap's names and yet tells who a message was for."""
+
+
+class Hit(NamedTuple):
+    """Where a name is, and how it is spelt."""
+
+    start: int
+    end: int
+    name: str
+    kind: str
+    """As of Spelling, or TOKEN."""
+
+
+class Searcher:
+    """Finds the names of some identities.
+
+    Args:
+        identities: who the trap is.
+        tokens: other strings that tell who a message was for; also found in any case of letters.
+        standing: finds some of these identities already; is asked first.
+    """
+
+    def __init__(
+        self, identities: Names, tokens: Collection[str] = (), standing: "Searcher | None" = None
+    ) -> None:
+        self.identities = identities
+        self._standing = standing
+        self._names = sorted(
+            known(_without(identities, standing.identities)) if standing else known(identities)
+        )
+        self._own = len(self._names)  # tokens follow
+        self._spelt = array("Q")
+        self._exact: dict[int, bytes] = {}
+        self._kinds: list[str] = []
+        self._sums: array[int] | None = None
+        self._heads: frozenset[bytes] = frozenset()
+        patterns = self._patterns(tokens)
+        self._longest = max(map(len, patterns), default=0)
+        self._automaton = BytesAhoCorasick(
+            patterns, matchkind=MatchKind.Standard, implementation=Implementation.ContiguousNFA
+        )
+
+    def find(self, data: bytes) -> Iterator[Hit]:
+        """All places where a name is, in no order; they may overlap."""
+        lowered = data.lower()
+        if self._standing:
+            yield from self._standing._find(data, lowered)
+        yield from self._find(data, lowered)
+
+    def _patterns(self, tokens: Collection[str]) -> list[bytes]:
+        """All spellings in lower case; whose they are is kept in the same order, eight bytes each."""
+        kinds: dict[str, int] = {}
+        patterns: list[bytes] = []
+
+        def add(number: int, spelling: Spelling) -> None:
+            if spelling.exact:
+                self._exact[len(patterns)] = spelling.pattern
+            patterns.append(spelling.pattern.lower())
+            kind = kinds.setdefault(spelling.kind, len(kinds))
+            self._spelt.append((number << 8 | kind) << 1 | spelling.whole)
+
+        for number, name in enumerate(self._names):
+            for spelling in takewhile(lambda found: found.kind not in SUMS, spellings(name)):
+                if spelling.kind not in CODED:
+                    add(number, spelling)
+        for token in tokens:
+            if len(token) >= SHORTEST:
+                self._names.append(token)
+                pattern = token.lower().encode("utf-8", "surrogateescape")
+                add(len(self._names) - 1, Spelling(TOKEN, pattern, len(token) < LONG))
+        self._kinds = list(kinds)
+        return patterns
+
+    def _find(self, data: bytes, lowered: bytes) -> Iterator[Hit]:
+        if not self._spelt:
+            return
+        for begin in range(0, len(data), _BLOCK):
+            from_ = max(0, begin - self._longest)
+            block = memoryview(lowered)[from_ : begin + _BLOCK] if len(data) > _BLOCK else lowered
+            for index, start, end in self._automaton.find_matches_as_indexes(block, overlapping=True):
+                if from_ + end > begin and self._counts(data, index, from_ + start, from_ + end):
+                    number, kind = divmod(self._spelt[index] >> 1, 256)
+                    yield Hit(from_ + start, from_ + end, self._names[number], self._kinds[kind])
+        yield from self._find_sums(data, lowered)
+
+    def _counts(self, data: bytes, index: int, start: int, end: int) -> bool:
+        """Whether a pattern that was found stands alone and in the case it has to."""
+        if self._spelt[index] & 1 and (
+            (start and data[start - 1] in _ALNUM) or (end < len(data) and data[end] in _ALNUM)
+        ):
+            return False
+        return index not in self._exact or data[start:end] == self._exact[index]
+
+    def _find_sums(self, data: bytes, lowered: bytes) -> Iterator[Hit]:
+        """Check sums, in hex within longer runs of digits too, in base64 at the start of what may be one."""
+        if self._sums is None and (_HEX.search(lowered) or _BASE64.search(data)):
+            self._tabulate()
+        for run in _HEX.finditer(lowered):
+            begin, digits = run.start(), run[0]
+            if len(digits) == 8:
+                yield from self._looked_up(begin, bytes.fromhex(digits.decode()) + b"\0", digits, True)
+            for at in range(len(digits) - _FEWEST + 1):
+                if digits[at : at + 4] in self._heads:
+                    prefix = bytes.fromhex(digits[at : at + 2 * _PREFIX].decode())
+                    yield from self._looked_up(begin + at, prefix, digits[at : at + 128], True)
+        for run in _BASE64.finditer(data):
+            for found in _AFTER_SIGN.finditer(run[0]):
+                text = run[0][found.start() : found.start() + 86].translate(_URL_SAFE)
+                prefix = urlsafe_b64decode(text[:8])[:_PREFIX]
+                yield from self._looked_up(run.start() + found.start(), prefix, text, False)
+
+    def _looked_up(self, start: int, prefix: bytes, text: bytes, in_hex: bool) -> Iterator[Hit]:
+        """Names with a check sum that begins with that."""
+        table = self._sums or ()
+        wanted = int.from_bytes(prefix, "big")
+        at = bisect_left(table, wanted << _INDEX)
+        while at < len(table) and table[at] >> _INDEX == wanted:
+            name = self._names[table[at] & ((1 << _INDEX) - 1)]
+            at += 1
+            for kind, digest in sums(name):
+                coded = digest.hex().encode() if in_hex else urlsafe_b64encode(digest).rstrip(b"=")
+                # Of a long one a part tells as much.
+                same = coded[: len(text)] if len(coded) > len(text) else coded
+                if text.startswith(same) and (len(text) == 8) == (kind == "crc32"):
+                    yield Hit(start, start + len(same), name, kind)
+
+    def _tabulate(self) -> None:
+        """Make the table: beginnings of check sums with the number of their name, in order."""
+        entries: set[int] = set()
+        heads: set[bytes] = set()
+        for number, name in enumerate(self._names[: self._own]):
+            for _, digest in sums(name):
+                entries.add(int.from_bytes(digest[:_PREFIX].ljust(_PREFIX, b"\0"), "big") << _INDEX | number)
+                heads.add(digest[:2].hex().encode())
+        self._sums, self._heads = array("Q", sorted(entries)), frozenset(heads)
+
+
+class _Rest(NamedTuple):
+    """Some identities without others."""
+
+    domains: frozenset[str]
+    addresses: frozenset[str]
+    hosts: frozenset[str]
+    ips: frozenset[str]
+    words: frozenset[str]
+
+
+def _without(identities: Names, others: Names) -> _Rest:
+    """What is left to look for."""
+    return _Rest(
+        identities.domains - others.domains,
+        identities.addresses - others.addresses,
+        identities.hosts - others.hosts,
+        identities.ips - others.ips,
+        identities.words - others.words,
+    )
