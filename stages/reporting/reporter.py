@@ -87,6 +87,10 @@ class Reporter:
         """
         raise NotImplementedError
 
+    def campaign(self, job: Job) -> str:
+        """What a message is a copy of: of those that are alike one is told in a period."""
+        return str(_dedup(job).get("campaign") or job.id)
+
     def compose(self, case: Case, to: str) -> bytes:
         """The report, to the byte.
 
@@ -127,7 +131,7 @@ class Reporter:
         try:
             reports = self._book.enter(
                 job,
-                str(dedup.get("campaign") or job.id),
+                self.campaign(job),
                 to,
                 count=int(dedup.get("count") or 0),
                 period=self.terms.period,
@@ -150,7 +154,7 @@ class Reporter:
         now, found = time.time(), []
         for to in await self.recipients(job):
             report = Report(
-                "preview", to, _dedup(job).get("campaign") or job.id, "gathering", 1, job.received_at,
+                "preview", to, self.campaign(job), "gathering", 1, job.received_at,
                 job.received_at, now, now, now, 0, released=False, word="", sent=0.0,
             )  # fmt: skip
             letter, evidence = self._letter(report, [job])
