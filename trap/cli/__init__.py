@@ -25,6 +25,7 @@ COMMANDS = {
     "doctor": "trap.cli.doctor:doctor",
     "queue": "trap.cli.queue:queue",
     "archive": "trap.cli.archive:archive",
+    "reports": "trap.cli.reports:reports",
     "try": "trap.cli.feed:try_",
     "inject": "trap.cli.feed:inject",
     "replay": "trap.cli.replay:replay",

@@ -20,7 +20,7 @@ from trap import keys
 from trap.archive.index import TooSlow
 from trap.archive.reading import NoArchive, Unreadable
 from trap.config import Config
-from trap.web import api, campaigns, download, health, login, message, messages, now, queues
+from trap.web import api, campaigns, download, health, login, message, messages, now, queues, reports
 from trap.web.guard import FOR_PROGRAMS, HEADERS, Guard
 from trap.web.openapi import ROOT
 from trap.web.site import STATIC, Site, site
@@ -91,6 +91,7 @@ def routes() -> list[BaseRoute]:
         *login.routes,
         *now.routes,
         *queues.routes,
+        *reports.routes,
         *messages.routes,
         *campaigns.routes,
         *download.routes,

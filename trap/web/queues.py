@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from trap import acts, jobs
+from trap import jobs
 from trap.archive.record import Record
 from trap.claim import BAD
 from trap.config import Duration
@@ -27,8 +27,9 @@ from trap.view import session
 from trap.view.headers import words
 from trap.view.source import raw_lines
 from trap.view.veil import Veil
+from trap.web.acting import record, said, say
 from trap.web.forms import action
-from trap.web.site import Site, client, site, user
+from trap.web.site import Site, site
 
 PAGE = 50
 """Jobs of a page."""
@@ -36,7 +37,6 @@ LINES = 120
 """Lines of a message that are shown."""
 REASON = "by the web page"
 """Stands in the mail log."""
-_SAID = "said"
 _SUBJECT = 2000
 """Characters of a subject that are decoded."""
 _NOTE = 20_000
@@ -64,7 +64,7 @@ async def queues(request: Request) -> Response:
     here = site(request)
     look = await here.pulse.look()
     return here.render(
-        request, "queues.html", page="queues", queues=look.queues, kinds=_kinds(here), said=_said(request)
+        request, "queues.html", page="queues", queues=look.queues, kinds=_kinds(here), said=said(request)
     )
 
 
@@ -91,7 +91,7 @@ async def queue(request: Request) -> Response:
         newest=newest,
         after=after,
         bad=name == BAD,
-        said=_said(request),
+        said=said(request),
     )
 
 
@@ -131,7 +131,7 @@ async def job(request: Request) -> Response:
             if stage != BAD
         },
         lines=veil.source(raw_lines(read.message, 1, LINES)),
-        said=_said(request),
+        said=said(request),
         **shown,
     )
 
@@ -145,14 +145,14 @@ async def requeue(request: Request, form: FormData) -> Response:
     def act() -> int:
         found = jobs.page(here.spool, BAD, 1 << 30).entries if every else _located(here, wanted)
         found = [entry for entry in found if entry.state == BAD]
-        _record(request, "jobs requeued", jobs=len(found), ids=[entry.id for entry in found[:20]])
+        record(request, "jobs requeued", jobs=len(found), ids=[entry.id for entry in found[:20]])
         return jobs.requeue(here.spool, found)
 
     try:
         done = await asyncio.to_thread(act)
     except LookupError as error:
         raise HTTPException(409, f"{error.args[0]}.") from None
-    _say(
+    say(
         request,
         f"{_number(done)} went back into the queue."
         if done
@@ -194,9 +194,9 @@ async def purge(request: Request, form: FormData) -> Response:
     except ValueError:
         raise HTTPException(400, "This form is not as we made it.") from None
     before, most = min(before, time.time()), max(0, most)
-    _record(request, "queue purged", queue=name, before=before, most=most)
+    record(request, "queue purged", queue=name, before=before, most=most)
     done = await asyncio.to_thread(_purge, here, name, before, most)
-    _say(request, f"{_number(done)} thrown away.")
+    say(request, f"{_number(done)} thrown away.")
     return RedirectResponse(f"/queues/{name}", 303)
 
 
@@ -206,11 +206,11 @@ async def discard(request: Request, form: FormData) -> Response:
 
     def act() -> int:
         found = [each for each in jobs.locate(here.spool, job_id) if name in {each.queue, each.state}]
-        _record(request, "job purged", queue=name, id=job_id)
+        record(request, "job purged", queue=name, id=job_id)
         return sum(jobs.discard(here.spool, entry, REASON) for entry in found)
 
     done = await asyncio.to_thread(act)
-    _say(
+    say(
         request,
         f"{_number(done)} thrown away." if done else "It is gone already, or in the hands of a worker.",
     )
@@ -304,18 +304,6 @@ def _name(request: Request) -> str:
     if name != BAD and name not in site(request).spool:
         raise HTTPException(404, f"There is no queue {printable(name)!r}.")
     return name
-
-
-def _record(request: Request, act: str, **details: object) -> None:
-    acts.record(site(request).config.paths.state, user(request), act, client=client(request), **details)
-
-
-def _say(request: Request, text: str) -> None:
-    request.session[_SAID] = text
-
-
-def _said(request: Request) -> str:
-    return str(request.session.pop(_SAID, ""))
 
 
 def _number(count: int) -> str:
