@@ -71,7 +71,7 @@ FOR_STAGES = {"stage", "job", "envelope", "config", "archive", "traces"} | {"led
 whoever replaces a file of its own; none of them leads to a queue."""
 FOR_STAGES |= {"magic", "spawn", "confinement"} | {"address", "backend", "command"}
 """What files are, and children that open those for them; programs that are asked."""
-FOR_STAGES |= {"redact", "redaction", "reports"}
+FOR_STAGES |= {"redact", "redaction", "reports", "units"}
 """What reporters know of their trap, and how they keep it to themselves."""
 FOR_STAGES |= {"redact", "redaction"}
 """What hides the trap in whatever leaves."""

@@ -2,8 +2,7 @@
 
 import re
 
-from trap.config import Duration
-from trap.units import Base
+from trap.config import Base, Duration
 
 TYPO = "typo"
 """Tag of traps that people reach by a slip of the finger: what comes there need not be spam."""
