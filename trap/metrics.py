@@ -5,6 +5,7 @@ scrapes runs the command, or lets a timer write its output for node_exporter's t
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from trap.backendstate import UP
 from trap.envelope import printable
+from trap.reports.report import State
 from trap.status import Status
 from trap.stress import NAMES
 
@@ -34,6 +36,7 @@ class _Look(Collector):
         yield from self._spool()
         yield from self._sinks()
         yield from self._backends()
+        yield from self._reports()
 
     def _queues(self) -> Iterator[Metric]:
         queues = {queue.name: queue for queue in self._status.queues}
@@ -127,6 +130,15 @@ class _Look(Collector):
         for stage, number in self._status.unjudged.items():
             unjudged.add_metric([stage], number)
         yield unjudged
+
+    def _reports(self) -> Iterator[Metric]:
+        reports = GaugeMetricFamily(
+            "spamtrap_reports", "Reports that are remembered", labels=["stage", "state"]
+        )
+        for stage, counts in self._status.reports.items():
+            for state in get_args(State):
+                reports.add_metric([stage, state], counts.get(state, 0))
+        yield reports
 
 
 def _filled(

@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from trap.config import Config
 from trap.ledger import Event, recent
 from trap.live import Live, read, together
 from trap.queue import Spool
+from trap.reports.desk import Desk
 
 WINDOW = 60.0
 """Seconds over which rates are taken."""
@@ -68,6 +70,8 @@ class Status(msgspec.Struct):
     """The programs that stages ask, as their workers find them."""
     unjudged: dict[str, int] = {}
     """Jobs that passed without having been judged since the workers began, by stage."""
+    reports: dict[str, dict[str, int]] = {}
+    """Reports that reporters remember, by stage and state."""
 
 
 def collect(config: Config, spool: Spool) -> Status:
@@ -96,7 +100,17 @@ def collect(config: Config, spool: Spool) -> Status:
         sinks,
         seen.backends,
         seen.unjudged,
+        reports(config),
     )
+
+
+def reports(config: Config) -> dict[str, dict[str, int]]:
+    """How many reports each reporter has in each state; none of books that can't be read, as workers tell."""
+    desk, found = Desk(config), {}
+    for queue in desk.reporters():
+        with suppress(OSError):
+            found[queue] = desk.counts(queue)
+    return found
 
 
 def queue_statuses(spool: Spool, left: Mapping[str, float]) -> list[QueueStatus]:

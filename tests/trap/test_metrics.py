@@ -65,3 +65,10 @@ def test_each_program_that_is_asked():
     assert values["spamtrap_backend_failed_total", *key] == 3
     assert values["spamtrap_backend_opened_total", *key] == 1
     assert values["spamtrap_unjudged_total", "spamd"] == 4
+
+
+def test_what_was_reported():
+    values = read(msgspec.structs.replace(QUIET, reports={"arf": {"sent": 7, "held": 1}}))
+    assert values["spamtrap_reports", "arf", "sent"] == 7
+    assert values["spamtrap_reports", "arf", "held"] == 1
+    assert values["spamtrap_reports", "arf", "unsure"] == 0

@@ -3,9 +3,12 @@
 import os
 import sys
 import time
+from collections.abc import Mapping
+from typing import get_args
 
 import click
 from rich.console import Group as Rows
+from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -15,6 +18,7 @@ from trap.cli.backends import backends
 from trap.cli.base import App, command, pass_app
 from trap.cli.output import console, json_line, show, table
 from trap.cli.sinks import sinks
+from trap.reports.report import State
 from trap.status import Status, collect
 from trap.units import age, size
 
@@ -79,7 +83,17 @@ def _status(now: Status) -> Rows:
         Text(f"accepting {now.accept_rate:g} messages a second"),
         *sinks(now.sink, now.sinks),
         *backends(now.backends, now.unjudged),
+        *_reports(now.reports),
     )
+
+
+def _reports(books: Mapping[str, Mapping[str, int]]) -> list[RenderableType]:
+    """How many reports each reporter has sent, and how many wait for whom."""
+    if not books:
+        return []
+    states = get_args(State)
+    rows = [(name, *(f"{counts.get(state, 0):,}" for state in states)) for name, counts in books.items()]
+    return [table(("reporter", *(f">{state}" for state in states)), rows)]
 
 
 def _top(drops: dict[str, int]) -> list[tuple[str, int]]:

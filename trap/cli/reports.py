@@ -57,7 +57,7 @@ def ls(
             json_line(_map(entry))
         return
     show(table(_COLUMNS, [_row(entry) for entry in found]))
-    show(table(("reporter", "reports"), [(name, _counted(each)) for name, each in desk.counts().items()]))
+    show(table(("reporter", "reports"), [(name, _counted(desk.counts(name))) for name in desk.reporters()]))
 
 
 @reports.command("show", example="spamtrap reports show 3f09c2 --raw")

@@ -198,11 +198,19 @@ class Book(Store):
         row = self._db.execute("SELECT state FROM report WHERE id = ?", (report,)).fetchone()
         return row["state"] if row else ""
 
-    def doubt(self) -> int:
-        """Mark what a sender that is gone had on its way; only who is the one sender may ask."""
+    def doubt(self, *, again: bool = False) -> int:
+        """Mark what a sender that is gone had on its way; only who is the one sender may ask.
+
+        Args:
+            again: it may be sent once more, as its counterpart takes each report once.
+        """
         return self._db.execute(
-            "UPDATE report SET state = 'unsure', word = ?, changed = ? WHERE state = 'sending'",
-            ("the trap was stopped between the last byte and the answer", time.time()),
+            "UPDATE report SET state = ?, word = ?, changed = ? WHERE state = 'sending'",
+            (
+                "gathering" if again else "unsure",
+                "the trap was stopped between the last byte and the answer",
+                time.time(),
+            ),
         ).rowcount
 
     # -- what people do ------------------------------------------------------------------------------

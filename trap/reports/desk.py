@@ -43,17 +43,14 @@ class Desk:
         """Those that have a book."""
         return Book.queues(self._directory)
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """How many reports there are in each state, by reporter.
+    def counts(self, reporter: str) -> dict[str, int]:
+        """How many reports of a reporter's there are in each state.
 
         Raises:
-            OSError: a book can't be read.
+            OSError: its book can't be read.
         """
-        counted = {}
-        for queue in self.reporters():
-            with self._book(queue) as book:
-                counted[queue] = book.counts()
-        return counted
+        with self._book(reporter) as book:
+            return book.counts()
 
     def entries(
         self,

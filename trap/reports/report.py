@@ -13,7 +13,16 @@ State = Literal["gathering", "held", "sending", "sent", "unsure", "failed", "ret
 
 
 class Later(Exception):
-    """The counterpart said no for now; it has definitely not taken the report."""
+    """The counterpart said no for now; it has definitely not taken the report.
+
+    Args:
+        why: what it said.
+        after: seconds for which it wants to be left alone; 0 when it does not say.
+    """
+
+    def __init__(self, why: str, after: float = 0.0) -> None:
+        super().__init__(why)
+        self.after = after
 
 
 class Refused(Exception):

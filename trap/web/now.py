@@ -128,7 +128,13 @@ def problems(config: Config, look: Look, drawing: Flow) -> list[Problem]:
 def _aside(look: Look) -> list[Problem]:
     bad = sum(queue.bad for queue in look.queues)
     what = "1 job failed and was put aside." if bad == 1 else f"{bad:,} jobs failed and were put aside."
-    return [Problem(what, link="/queues/bad", bad=False)] if bad else []
+    found = [Problem(what, link="/queues/bad", bad=False)] if bad else []
+    for state, why in (("held", "held back"), ("unsure", "perhaps not arrived")):
+        if number := sum(counts.get(state, 0) for counts in look.reports.values()):
+            who = "1 report is" if number == 1 else f"{number:,} reports are"
+            what = f"{who} {why}, and for you to decide about."
+            found.append(Problem(what, link=f"/reports?state={state}", bad=False))
+    return found
 
 
 def drawn(here: Site, look: Look, span: str) -> dict[str, str]:

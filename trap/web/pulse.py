@@ -11,7 +11,7 @@ from trap.config import Config
 from trap.history import LEFT, SPANS, History, Point
 from trap.live import Live, read, together
 from trap.queue import Spool
-from trap.status import QueueStatus, Room, queue_statuses, room
+from trap.status import QueueStatus, Room, queue_statuses, reports, room
 
 EVERY = 2.0
 """Seconds between two looks."""
@@ -37,6 +37,8 @@ class Look(msgspec.Struct):
     """Jobs a second that leave each queue, and were neither dropped nor shed."""
     asked: Seen
     """The programs that stages ask, as their workers find them."""
+    reports: dict[str, dict[str, int]]
+    """Reports, by reporter and state."""
     points: dict[str, list[Point]]
     """The steps of each span (trap/history.py)."""
 
@@ -97,6 +99,7 @@ class Pulse:
             _rate(ends, "accepted"),
             {queue.name: _passing(ends, queue) for queue in queues},
             backendstate.read(self._config),
+            reports(self._config),
             {span: history.points(span, now) for span in SPANS},
         )
 

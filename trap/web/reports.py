@@ -36,7 +36,8 @@ async def reports(request: Request) -> Response:
 
     def read() -> tuple[dict[str, dict[str, int]], list[Entry]]:
         books = [name for name in desk.reporters() if name == wanted["reporter"]]
-        return desk.counts(), desk.entries(books, states, wanted["campaign"], limit=PAGE)
+        counts = {name: desk.counts(name) for name in desk.reporters()}
+        return counts, desk.entries(books, states, wanted["campaign"], limit=PAGE)
 
     counts, entries = await asyncio.to_thread(read)
     totals = {state: sum(each.get(state, 0) for each in counts.values()) for state in get_args(State)}

@@ -75,3 +75,9 @@ def test_what_can_not_be_taken_back_has_no_button(me: Visitor, made: dict[str, s
     page = f"/reports/{made['sent']}"
     assert "Take back" not in me.get(page).text
     assert me.act(f"{page}/retract", page=page).status_code == 409
+
+
+def test_what_waits_for_a_person_stands_on_the_first_page(me: Visitor, config: Config, made: dict[str, str]):
+    page = me.get("/").text
+    assert "1 report is held back" in page
+    assert "1 report is perhaps not arrived" in page
