@@ -62,6 +62,9 @@ class Reporter:
     when_unavailable = "wait"
     original = False
     """Whether check sums of the original are told: then nothing is composed, and nothing waits for copies."""
+    repeatable = False
+    """Whether the counterpart knows reports by their ids and takes each once: then what may have arrived or
+    not is told again, and never unsure."""
     timeout = 60.0
     """Seconds for one delivery, where the reporter has no backends, which have their own limit."""
 
@@ -220,7 +223,7 @@ class Reporter:
                 os.close(fd)
                 return False
             self._lock = fd
-            if left := self._book.doubt():
+            if left := self._book.doubt(again=self.repeatable):
                 log.warning(
                     "%d reports were under way when their sender ended: see `spamtrap reports ls`", left
                 )
@@ -246,7 +249,7 @@ class Reporter:
                 can_take_back = self.original and hasattr(self, "retract")
                 self._book.settle(report.id, "sent", answer, keep_copy=can_take_back)
         except Later as error:
-            wait = min(FIRST_RETRY * 2**report.attempts, LONGEST_RETRY)
+            wait = max(error.after, min(FIRST_RETRY * 2**report.attempts, LONGEST_RETRY))
             self._book.postpone(report.id, time.time() + wait, str(error))
         except (Refused, Unscannable) as error:
             self._fail(report, str(error))
@@ -259,7 +262,8 @@ class Reporter:
         why = str(error) if expected else f"{type(error).__name__}: {error}"
         if not expected:
             log.error("report %s", report.id, exc_info=error)
-        if sending.committed and report.state != "retracting":  # to take back twice does no harm
+        harmless = self.repeatable or report.state == "retracting"  # to take back twice is, too
+        if sending.committed and not harmless:
             log.warning("report %s may have arrived or not: %s", report.id, printable(why))
             self._book.settle(report.id, "unsure", why)
         elif expected:
