@@ -44,7 +44,7 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{12,}")
 _PIECES = (re.compile(rb"[^/]{12,}"), re.compile(rb"[^/+_-]{12,}"))
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _NO_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
-_MIXED = re.compile(rb"[A-Z].*?[a-z]|[a-z].*?[A-Z]|[0-9]", re.DOTALL)
+_MIXED = re.compile(rb"[a-z+/_-][A-Z0-9]|[A-Z0-9]{2}")
 _SHORT_RUN = 1024
 """Characters of a run of base64 whose beginning is not taken for granted."""
 _HEX = re.compile(rb"[0-9a-fA-F]{12,}|(?:[0-9a-fA-F]{2}[ :,-]){5,}[0-9a-fA-F]{2}")
@@ -241,14 +241,14 @@ def _base64(text: bytes) -> Iterator[bytes]:
     """What runs of base64 say: lines of it, and words wherever they may begin."""
     for lines in _BASE64_LINES.finditer(text):
         yield from_base64(lines[0])
-    for run in _BASE64.finditer(_BASE64_LINES.sub(b"\n", text)):
-        if not _MIXED.search(run[0]):
+    for run in dict.fromkeys(_BASE64.findall(_BASE64_LINES.sub(b"\n", text))):
+        if not _MIXED.search(run):
             continue
-        for start in range(4 if len(run[0]) < _SHORT_RUN else 1):
-            yield _decoded(run[0][start:].translate(_STANDARD))
+        for start in range(4 if len(run) < _SHORT_RUN else 1):
+            yield _decoded(run[start:].translate(_STANDARD))
         for pieces in _PIECES:
-            for piece in pieces.findall(run[0]):
-                if piece != run[0]:
+            for piece in pieces.findall(run):
+                if piece != run:
                     yield _decoded(piece.translate(_STANDARD))
 
 
@@ -260,8 +260,8 @@ def _decoded(run: bytes) -> bytes:
 
 def _hex(text: bytes) -> Iterator[bytes]:
     """What runs of digits say, wherever a pair may begin."""
-    for run in _HEX.finditer(text):
-        digits = run[0].translate(None, b" :,-")
+    for run in dict.fromkeys(_HEX.findall(text)):
+        digits = run.translate(None, b" :,-")
         for start in (0, 1):
             pairs = (len(digits) - start) // 2 * 2
             yield bytes.fromhex(digits[start : start + pairs].decode("ascii"))

@@ -17,7 +17,7 @@ import re
 from array import array
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -37,6 +37,8 @@ _INDEX = 24
 """Bits of the number of a name in the table."""
 _FEWEST = 16
 """Digits of a check sum in hex from which a cut one is found as well."""
+_REMEMBERED = 20_000
+"""Strings without a check sum that are not looked at again."""
 _ALNUM = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
 
@@ -77,11 +79,18 @@ class Searcher:
         self._kinds: list[str] = []
         self._sums: array[int] | None = None
         self._heads: frozenset[bytes] = frozenset()
+        self._clean: set[bytes] = set()
         patterns = self._patterns(tokens)
         self._longest = max(map(len, patterns), default=0)
         self._automaton = BytesAhoCorasick(
             patterns, matchkind=MatchKind.Standard, implementation=Implementation.ContiguousNFA
         )
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What is looked for, besides tokens."""
+        own = frozenset(self._names[: self._own])
+        return own | self._standing.names if self._standing else own
 
     def find(self, data: bytes) -> Iterator[Hit]:
         """All places where a name is, in no order; they may overlap."""
@@ -138,22 +147,37 @@ class Searcher:
         """Check sums, in hex within longer runs of digits too, in base64 at the start of what may be one."""
         if self._sums is None and (_HEX.search(lowered) or _BASE64.search(data)):
             self._tabulate()
-        for run in _HEX.finditer(lowered):
-            begin, digits = run.start(), run[0]
-            if len(digits) == 8:
-                yield from self._looked_up(begin, bytes.fromhex(digits.decode()) + b"\0", digits, True)
-            for at in range(len(digits) - _FEWEST + 1):
-                if digits[at : at + 4] in self._heads:
-                    prefix = bytes.fromhex(digits[at : at + 2 * _PREFIX].decode())
-                    yield from self._looked_up(begin + at, prefix, digits[at : at + 128], True)
-        for run in _BASE64.finditer(data):
-            for found in _AFTER_SIGN.finditer(run[0]):
-                text = run[0][found.start() : found.start() + 86].translate(_URL_SAFE)
-                prefix = urlsafe_b64decode(text[:8])[:_PREFIX]
-                yield from self._looked_up(run.start() + found.start(), prefix, text, False)
+        if len(self._clean) > _REMEMBERED:
+            self._clean.clear()
+        for expression, look, text in ((_HEX, self._in_hex, lowered), (_BASE64, self._in_base64, data)):
+            for run in expression.finditer(text):
+                # What is in one reading of a text is mostly in the next.
+                if run[0] not in self._clean and not (yield from look(run.start(), run[0])):
+                    self._clean.add(run[0])
 
-    def _looked_up(self, start: int, prefix: bytes, text: bytes, in_hex: bool) -> Iterator[Hit]:
-        """Names with a check sum that begins with that."""
+    def _in_hex(self, begin: int, digits: bytes) -> Generator[Hit, None, bool]:
+        """Check sums in a run of digits; returns whether there are any."""
+        found = False
+        if len(digits) == 8:
+            found = yield from self._looked_up(begin, bytes.fromhex(digits.decode()) + b"\0", digits, True)
+        for at in range(len(digits) - _FEWEST + 1):
+            if digits[at : at + 4] in self._heads:
+                prefix = bytes.fromhex(digits[at : at + 2 * _PREFIX].decode())
+                found |= yield from self._looked_up(begin + at, prefix, digits[at : at + 128], True)
+        return found
+
+    def _in_base64(self, begin: int, run: bytes) -> Generator[Hit, None, bool]:
+        """Check sums in a run of base64; returns whether there are any."""
+        found = False
+        for start in _AFTER_SIGN.finditer(run):
+            text = run[start.start() : start.start() + 86].translate(_URL_SAFE)
+            prefix = urlsafe_b64decode(text[:8])[:_PREFIX]
+            found |= yield from self._looked_up(begin + start.start(), prefix, text, False)
+        return found
+
+    def _looked_up(self, start: int, prefix: bytes, text: bytes, in_hex: bool) -> Generator[Hit, None, bool]:
+        """Names with a check sum that begins with that; returns whether there are any."""
+        found = False
         table = self._sums or ()
         wanted = int.from_bytes(prefix, "big")
         at = bisect_left(table, wanted << _INDEX)
@@ -166,6 +190,8 @@ class Searcher:
                 same = coded[: len(text)] if len(coded) > len(text) else coded
                 if text.startswith(same) and (len(text) == 8) == (kind == "crc32"):
                     yield Hit(start, start + len(same), name, kind)
+                    found = True
+        return found
 
     def _tabulate(self) -> None:
         """Make the table: beginnings of check sums with the number of their name, in order."""
