@@ -33,8 +33,6 @@ FOUNDATION = {
     "command",
     "units",
     "traces",
-    "redact",
-    "redaction",
     "fsio",
     "stage",
     "address",
@@ -43,8 +41,6 @@ FOUNDATION = {
     "backendserver",
     "pace",
     "backendstate",
-    "redact",
-    "redaction",
     "__init__",
 }
 SPOOL = {
@@ -60,6 +56,8 @@ SPOOL = {
     "draft",
     "keys",
     "writer",
+    "redact",
+    "redaction",
     "reports",
 }
 FRONT = {"cli", "__main__"}
