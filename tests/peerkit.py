@@ -49,9 +49,9 @@ class Peer:
         self._tls, self._implicit = tls, implicit
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self, port: int = 0) -> Self:
         tls = self._tls if self._implicit else None
-        self._server = await asyncio.start_server(self._met, LOOPBACK, 0, ssl=tls)
+        self._server = await asyncio.start_server(self._met, LOOPBACK, port, ssl=tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
