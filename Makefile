@@ -5,8 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 # Programs the tests talk to. No service of theirs is used: the tests start their own.
-DEBIAN_FOR_TESTS := chromium clamav-daemon curl dnsmasq iproute2 libdbd-pg-perl nftables node-nodemailer nodejs openssl postfix \
-	postgresql redis-server rspamd shellcheck spamassassin spamc spamd swaks systemd tmux unbound util-linux
+DEBIAN_FOR_TESTS := chromium clamav-daemon curl dnsmasq iproute2 libdbd-pg-perl libsisimai-perl nftables node-nodemailer nodejs openssl postfix \
+	postgresql rbldnsd redis-server rspamd shellcheck spamassassin spamc spamd swaks systemd tmux unbound util-linux
 
 .PHONY: help run test check format bench bench-quick lock clean programs
 .DEFAULT_GOAL := help
