@@ -1,1 +1,1 @@
-"""Redaction: who the trap is, how that is written, where it stands in a message, and what stands there then."""
+"""Redaction: who the trap is, how that is spelt, where it stands, and what stands there instead."""

@@ -25,7 +25,7 @@ _ESCAPE = re.compile(r"([%=])([0-9A-Fa-f]{2})")
 _PIECES = re.compile(r"([^a-zA-Z0-9\x80-\U0010ffff]+)")
 
 
-def mask(text: str, key: bytes, identity: str, turn: int = 0) -> str:
+def mask(text: str, key: bytes, identity: str, turn: int = 0, word: bool = False) -> str:
     """What stands for a name, as long as it is.
 
     Args:
@@ -34,15 +34,16 @@ def mask(text: str, key: bytes, identity: str, turn: int = 0) -> str:
         key: the consumer's; without one, lower case becomes x, upper case X, a digit 1.
         identity: the name, in lower case; what it is decides what its mask looks like.
         turn: another number draws other letters, for when a mask happens to be a name itself.
+        word: the name is a local part or the like, though it may look like a domain.
     """
     if _ESCAPE.search(text):
-        return _escaped(text, key, identity, turn)
+        return _escaped(text, key, identity, turn, word)
     if _is_ip(identity):
         return _ip(text, key, turn)
     local, at, domain = text.rpartition("@")
     if at:
         return _plain(local, key, turn) + at + mask(domain, key, identity.rpartition("@")[2], turn)
-    if registrable(text.rstrip(".")):
+    if not word and registrable(text.rstrip(".")):
         return _domain(text, key, turn)
     return _plain(text, key, turn)
 
@@ -53,9 +54,10 @@ def blank(text: str, letter: str = "x") -> str:
 
 
 def _plain(text: str, key: bytes, turn: int) -> str:
-    """Words between what is neither letter nor digit, each masked for itself."""
-    pieces = _PIECES.split(text)
-    pieces[::2] = (_drawn(piece, key, piece.lower(), turn) for piece in pieces[::2])
+    """Words between what is neither letter nor digit; each is drawn by its place in the whole."""
+    pieces, whole = _PIECES.split(text), text.lower()
+    for at in range(0, len(pieces), 2):
+        pieces[at] = _drawn(pieces[at], key, f"{at}:{whole}" if at else whole, turn)
     return "".join(pieces)
 
 
@@ -84,7 +86,7 @@ def _ip(text: str, key: bytes, turn: int) -> str:
     return "".join(pieces)
 
 
-def _escaped(text: str, key: bytes, identity: str, turn: int) -> str:
+def _escaped(text: str, key: bytes, identity: str, turn: int, word: bool) -> str:
     """A text in which characters are written as %41 or =41: they stay so, each as it is masked."""
     places, bare, at = [], [], 0
     for found in _ESCAPE.finditer(text):
@@ -92,16 +94,13 @@ def _escaped(text: str, key: bytes, identity: str, turn: int) -> str:
         places.append((sum(map(len, bare)) - 1, found))
         at = found.end()
     bare.append(text[at:])
-    masked = list(_bare("".join(bare), key, identity, turn))
+    said = "".join(bare)
+    # What the escapes spelt may look like escapes again.
+    masked = list(_plain(said, key, turn) if _ESCAPE.search(said) else mask(said, key, identity, turn, word))
     for place, found in places:
         code = f"{ord(masked[place]) & 0xFF:02x}"
         masked[place] = found[1] + (code if found[2].islower() else code.upper())
     return "".join(masked)
-
-
-def _bare(text: str, key: bytes, identity: str, turn: int) -> str:
-    """The mask of a text whose escapes were read; what they spelt may look like one again."""
-    return _plain(text, key, turn) if _ESCAPE.search(text) else mask(text, key, identity, turn)
 
 
 def _drawn(text: str, key: bytes, name: str, turn: int, hexadecimal: bool = False) -> str:
