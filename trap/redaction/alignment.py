@@ -16,10 +16,10 @@ others. Without twins nobody can tell, and all that varies counts.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import NamedTuple
 
-from trap.redaction.opaque import MIN_NUMBER, SHORTEST, is_date, opaque
+from trap.redaction.opaque import MIN_NUMBER, SHORTEST, is_date, likely, opaque
 from trap.redaction.vocabulary import common
 
 MAX_COPIES = 10
@@ -30,6 +30,8 @@ LIKENESS = 0.5
 """Share of the words of a place that two copies have in common, if there is anything to compare."""
 KEYS = ("url", "field")
 """How names of places begin that hold no prose: what varies there is a key, however little is alike."""
+AROUND, CROWD = 16, 16
+"""So many words around one, before it and after it; if more of them than that vary, it is another text."""
 _MIN_KEY = 4
 """Digits of a number that varies where keys are expected."""
 _FEW = 3
@@ -38,17 +40,22 @@ _FEW = 3
 # Scripts that put no space between words have one in each character.
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]{{1,400}}")
-_JOINT = re.compile(r"[-_.+/=~%@:$]{1,3}")
+_JOINT = re.compile(r"[-_.+/=~%:$]{1,3}")
+_TIME = re.compile(r"[0-9]{1,4}(?:[-.:/ ][0-9]{1,9}){1,7}")
+"""Dates, times, versions, addresses."""
+_MEASURE = re.compile(r"[0-9]+(?:[a-z]{1,3}|[a-z]{1,2}[0-9])")
+"""12pt, 100mg, 5th, 20cm2."""
 # fmt: off
 _TIMES = frozenset((
-    "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "january", "february",
-    "march", "april", "june", "july", "august", "september", "october", "november", "december", "montag",
-    "dienstag", "mittwoch", "donnerstag", "freitag", "samstag", "sonntag", "januar", "februar", "märz",
-    "juni", "juli", "oktober", "dezember", "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi",
-    "dimanche", "janvier", "février", "mars", "avril", "juin", "juillet", "août", "septembre", "octobre",
-    "novembre", "décembre", "lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo",
-    "enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "noviembre",
-    "diciembre",
+    "mon", "tue", "wed", "thu", "fri", "sat", "sun", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug",
+    "sep", "oct", "nov", "dec", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
+    "sunday", "january", "february", "march", "april", "june", "july", "august", "september", "october",
+    "november", "december", "montag", "dienstag", "mittwoch", "donnerstag", "freitag", "samstag", "sonntag",
+    "januar", "februar", "märz", "juni", "juli", "oktober", "dezember", "lundi", "mardi", "mercredi",
+    "jeudi", "vendredi", "samedi", "dimanche", "janvier", "février", "mars", "avril", "juin", "juillet",
+    "août", "septembre", "octobre", "novembre", "décembre", "lunes", "martes", "miércoles", "jueves",
+    "viernes", "sábado", "domingo", "enero", "febrero", "marzo", "abril", "mayo", "junio", "julio",
+    "agosto", "septiembre", "noviembre", "diciembre",
 ))
 # fmt: on
 """Names of days and months."""
@@ -77,22 +84,48 @@ def varying(message: Places, copies: Sequence[Places], twins: Sequence[Places]) 
             _Word(found[0], *found.span(), number)
             for number, found in enumerate(islice(_WORD.finditer(text), MAX_WORDS))
         ]
-        unique = [_unique(place, words, copy.get(place, "")) for copy in copies[:MAX_COPIES]]
         drawn = [_unique(place, words, twin.get(place, "")) for twin in twins[:MAX_COPIES]]
-        for run in _runs(text, words, sorted(set().union(*unique))):
-            yield from _told(place, text, run, set().union(*drawn))
+        found = [_unique(place, words, copy.get(place, "")) for copy in copies[:MAX_COPIES]]
+        unique = set().union(*found)
+        crowd = _crowded(unique, len(words))
+        for run in _runs(text, words, sorted(unique)):
+            keys_only = set().union(crowd, *drawn)
+            yield from _told(place, text, run, keys_only)
 
 
 def _unique(place: str, words: Sequence[_Word], other: str) -> set[int]:
-    """Numbers of the words that do not stand next to the same word in the other text."""
+    """Numbers of the words that do not stand next to the same word in the other text.
+
+    Words of letters must not be in it at all: what is put into another order tells nobody.
+    """
     theirs = [found[0] for found in islice(_WORD.finditer(other), MAX_WORDS)]
     if not theirs:
         return set()
     pairs = set(pairwise(["", *theirs, ""]))
+    known = {word.lower() for word in theirs}
     near = [pair in pairs for pair in pairwise(["", *(word.text for word in words), ""])]
-    found = {number for number in range(len(words)) if not (near[number] or near[number + 1])}
-    alike = 1 - len(found) / max(1, len(words))
-    return found if alike >= LIKENESS or place.startswith(KEYS) else set()
+    apart = [word for word in words if not (near[word.number] or near[word.number + 1])]
+    found = {word.number for word in apart if _is_mixed(word.text) or word.text.lower() not in known}
+    if len(words) - len(apart) >= LIKENESS * len(words):
+        return found
+    if place.startswith(KEYS):
+        return {number for number in found if _is_mixed(words[number].text)}
+    return set()
+
+
+def _is_mixed(word: str) -> bool:
+    """Whether there is more to a word than letters."""
+    return not word.isalpha()
+
+
+def _crowded(unique: set[int], count: int) -> set[int]:
+    """Numbers of words in a text of its own, as a paragraph that only one copy has: it names nobody."""
+    sums = [0, *accumulate(number in unique for number in range(count))]
+    return {
+        number
+        for number in unique
+        if sums[min(count, number + AROUND + 1)] - sums[max(0, number - AROUND)] > CROWD
+    }
 
 
 def _runs(text: str, words: Sequence[_Word], numbers: Sequence[int]) -> Iterator[list[_Word]]:
@@ -113,27 +146,20 @@ def _belongs(text: str, run: Sequence[_Word], word: _Word) -> bool:
     return not between or _JOINT.fullmatch(between) is not None or (between == " " and len(run) < _FEW)
 
 
-def _told(place: str, text: str, run: Sequence[_Word], drawn: set[int]) -> Iterator[str]:
+def _told(place: str, text: str, run: Sequence[_Word], keys_only: set[int]) -> Iterator[str]:
     """What is worth hiding of words that vary: each, and all together where they are short or joined."""
     known = [
         word.text
         for word in run
-        if _tells(place, word.text) and (word.number not in drawn or opaque(word.text))
+        if _tells(place, word.text) and (word.number not in keys_only or opaque(word.text))
     ]
     whole = text[run[0].start : run[-1].end]
-    is_one = " " not in whole or any(len(word.text) < SHORTEST for word in run)
-    if len(run) > 1 and is_one and (known or _is_key(place, whole)):
+    if len(run) > 1 and (
+        (known and (" " not in whole or any(len(word) < SHORTEST for word in known)))
+        or (place.startswith(KEYS) and " " not in whole and likely(whole) and not _TIME.fullmatch(whole))
+    ):
         yield whole
     yield from (word for word in known if len(word) >= SHORTEST)
-
-
-def _is_key(place: str, text: str) -> bool:
-    """Whether what is joined of short pieces, a1-b2-c3, is a key."""
-    return (
-        place.startswith(KEYS)
-        and any(each.isdigit() for each in text)
-        and any(each.isalpha() for each in text)
-    )
 
 
 def _tells(place: str, word: str) -> bool:
@@ -142,4 +168,7 @@ def _tells(place: str, word: str) -> bool:
         fewest = _MIN_KEY if place.startswith(KEYS) else MIN_NUMBER
         return len(word) >= fewest and not is_date(word)
     low = word.lower().strip("_")
-    return not (common(low) or low in _TIMES)
+    if common(low) or low in _TIMES or _MEASURE.fullmatch(low):
+        return False
+    # Of short words only names tell somebody; scripts without cases have short words of two characters.
+    return len(word) >= SHORTEST or not word.isascii() or word.istitle()

@@ -10,9 +10,12 @@ Known by what these places are for (RFC 2045, 2369, 5322, 6376, and habit), so o
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import islice
 from typing import NamedTuple
 from urllib.parse import unquote_plus
+
+from publicsuffixlist import PublicSuffixList
 
 from trap.redaction.opaque import SHORTEST, likely, runs
 from trap.redaction.vocabulary import common
@@ -21,6 +24,8 @@ from trap.traces import registrable
 MAX_FOUND = 200
 """Addresses, ids and URLs that are looked at in one field."""
 MAX_REDIRECTIONS = 5
+MAX_NAME = 64
+"""Characters of a parameter that says who somebody is."""
 
 # What is looked for begins with something fixed, and takes all that it looks at: no text is looked at twice.
 URL = re.compile(
@@ -56,7 +61,7 @@ _KEY_FIELD = re.compile(
 )
 _IDS = re.compile(r"(?:.*-)?message-?id|references|in-reply-to|content-id|supersedes")
 _SIGNED = re.compile(r".*dkim-signature|domainkey-signature|arc-seal|arc-message-signature")
-_SHOWN = re.compile(r"from|reply-to|sender|resent-from|resent-sender")
+SHOWN = re.compile(r"from|reply-to|sender|resent-from|resent-sender")
 """Who shows himself as the sender is evidence."""
 _SENDERS = re.compile(
     r"return-path|errors-to|bounces?-to|(?:x-)?envelope-(?:from|sender)|x-return-path|x-bounce.*|x-sender"
@@ -128,7 +133,7 @@ def _ids(name: str, value: str) -> Iterator[str]:
 
 
 def _received(_: str, value: str) -> Iterator[str]:
-    yield from (found[1] for found in _RECEIVED_ID.finditer(value))
+    yield from (found[1] for found in _RECEIVED_ID.finditer(value) if _is_free(found[1]))
     for address in addresses(value):
         yield from in_sender(address.rpartition("=")[2] if address.startswith("envelope-") else address)
 
@@ -183,7 +188,7 @@ _LOOKS: tuple[tuple[re.Pattern[str], Callable[[str, str], Iterator[str]]], ...] 
     (_IDS, _ids),
     (re.compile(r"(?:x-)?received"), _received),
     (_SIGNED, _signature),
-    (_SHOWN, _shown),
+    (SHOWN, _shown),
     (_SENDERS, _senders),
     (_LINKS, _links),
     (re.compile(r"content-type"), _type),
@@ -211,6 +216,22 @@ def host(url: str) -> str:
     return _parts(url).authority.rpartition("@")[2].partition(":")[0].lower()
 
 
+def registered(name: str) -> str:
+    """What somebody registered of a host, or was given below a name that many share; "" if it is no domain.
+
+    By the Public Suffix List: in joe.blogspot.com the first label is the domain's, and evidence.
+    """
+    name = name.strip(".")
+    if not registrable(name):
+        return ""
+    return _list().privatesuffix(name) or registrable(name)
+
+
+@cache
+def _list() -> PublicSuffixList:
+    return PublicSuffixList()
+
+
 def in_url(url: str, depth: int = 0) -> Iterator[str]:
     """Keys in a URL: in labels below its domain, in its path, its parameters and those it redirects to."""
     if url[:7].lower() == "mailto:":
@@ -236,7 +257,7 @@ def unquoted(text: str) -> str:
 def without_domain(url: str) -> str:
     """A URL to be compared with others: without what somebody registered, which is evidence."""
     authority, path, rest = _parts(url)
-    return f"{authority.lower().removesuffix(registrable(host(url)))} {unquoted(path + rest)}"
+    return f"{authority.lower().removesuffix(registered(host(url)))} {unquoted(path + rest)}"
 
 
 def without_domains(value: str) -> str:
@@ -255,7 +276,7 @@ def _parameters(rest: str, depth: int) -> Iterator[str]:
         value = unquoted(value)
         if "://" in value and depth < MAX_REDIRECTIONS:
             yield from in_url(value.partition("://")[2], depth + 1)
-        elif _WHO.fullmatch(key):
+        elif _WHO.fullmatch(key) and len(value) <= MAX_NAME:
             yield "" if common(value.lower()) else value
         elif (_KEY.fullmatch(key) or not equals) and likely(value) and _is_free(value):
             yield value
@@ -266,9 +287,8 @@ def _parameters(rest: str, depth: int) -> Iterator[str]:
 def _labels(name: str) -> Iterator[str]:
     """Opaque labels below what somebody registered."""
     name = name.lower().strip(".[]")
-    registered = registrable(name)
-    if registered:
-        for label in name.removesuffix(registered).split("."):
+    if given := registered(name):
+        for label in name.removesuffix(given).split("."):
             yield from runs(label, "-_")
     elif not re.fullmatch(r"[0-9.:a-f]+", name):
         yield from runs(name)

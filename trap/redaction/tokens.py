@@ -23,7 +23,6 @@ from itertools import islice
 from trap.redaction import marks
 from trap.redaction.alignment import varying
 from trap.redaction.opaque import SHORTEST, is_wallet, runs
-from trap.traces import registrable
 from trap.view.glyphs import decoded
 from trap.view.headers import Field, words
 from trap.view.parts import Part, tree
@@ -73,7 +72,7 @@ def tokens(
                 found[piece] = None
         if len(found) >= MAX_TOKENS:
             break
-    return frozenset(token for token in found if token.lower() not in read.domains)
+    return frozenset(token for token in found if token.lower() not in read.readable)
 
 
 def _all(read: "_Reading", copies: Sequence[bytes], twins: Sequence[bytes], mail_from: str) -> Iterator[str]:
@@ -103,7 +102,7 @@ class _Reading:
         fields: of all parts, decoded, names in lower case.
         text: of all text parts, entities undone, tags left in.
         urls: in the text.
-        domains: what was registered of hosts in URLs and addresses, and the name in it: to stay readable.
+        readable: what was registered of hosts in URLs and addresses, and the name in it; the sender.
     """
 
     def __init__(self, message: bytes, most: int) -> None:
@@ -122,14 +121,17 @@ class _Reading:
                 room -= len(texts[-1])
         text = "\n".join(texts)
         self.text = html.unescape(_ENDLESS.sub(" ", text)) if "&" in text else text
-        self.urls = list(dict.fromkeys(found[0] for found in islice(marks.URL.finditer(self.text), MAX_URLS)))
-        said = {registrable(host) for host in self._hosts()} - {""}
-        self.domains = said | {domain.partition(".")[0] for domain in said}
+        found = islice(marks.URL.finditer(self.text), MAX_URLS)
+        self.urls = list(dict.fromkeys(url[0] for url in found))
+        said = {marks.registered(host) for host in self._hosts()} - {""}
+        shown = [value for name, value in self._top if marks.SHOWN.fullmatch(name)]
+        senders = {address.lower() for value in shown for address in marks.addresses(value)}
+        self.readable = said | {domain.partition(".")[0] for domain in said} | senders
 
     def _hosts(self) -> Iterator[str]:
         yield from map(marks.host, self.urls)
         for _, value in self._top:
-            yield from (address.rpartition("@")[2] for address in marks.addresses(value))
+            yield from (address.rpartition("@")[2].lower() for address in marks.addresses(value))
 
     def places(self) -> dict[str, str]:
         """What is compared with copies, by where it stands."""
