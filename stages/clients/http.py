@@ -215,40 +215,42 @@ class Session:
             self._writer.writelines(pieces)
             await self._writer.drain()
         try:
-            return await self._answer(most)
+            head = await self._head()
         except h11.RemoteProtocolError as error:
             raise Broken(f"answers no good HTTP: {printable(str(error))[:80]}") from None
+        body, whole = await self._body(most)
+        told = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
+        return Answer(head.status_code, head.reason.decode("latin-1"), told, body, whole)
 
     def close(self) -> None:
         """Hang up at once: a server that has stopped reading would hold for good what is under way to it."""
         self._writer.transport.abort()
 
-    async def _answer(self, most: int) -> Answer:
-        head: h11.Response | None = None
+    async def _head(self) -> h11.Response:
+        for _ in range(_MAX_INTERIM):
+            event = await self._event()
+            if isinstance(event, h11.Response):
+                return event
+            if not isinstance(event, h11.InformationalResponse):
+                raise Broken("hung up")
+        raise Broken("answers without an end")
+
+    async def _body(self, most: int) -> tuple[bytes, bool]:
+        """What follows; whether all of it. The status tells enough when it breaks off, or has no end."""
         body = bytearray()
-        interim = 0
-        while True:
-            event = self._http.next_event()
-            if event is h11.NEED_DATA:
-                data = await self._reader.read(CHUNK)
-                if not data and head is None:
-                    heard = self._http.trailing_data[0]
-                    raise Broken(f"hung up after {heard[:60]!r}" if heard else "hung up")
-                self._http.receive_data(data)
-            elif isinstance(event, h11.Response):
-                head = event
-            elif isinstance(event, h11.Data) and head is not None:
+        with suppress(OSError, Broken, h11.RemoteProtocolError):
+            while isinstance(event := await self._event(), h11.Data):
                 body += event.data
-                if len(body) > most:  # its status tells enough, and of the rest there may be no end
-                    return _answer(head, bytes(body[:most]), whole=False)
-            elif isinstance(event, h11.EndOfMessage) and head is not None:
-                return _answer(head, bytes(body), whole=True)
-            elif isinstance(event, h11.InformationalResponse) and interim < _MAX_INTERIM:
-                interim += 1
-            else:
-                raise Broken("answers without an end" if interim else "hung up")
+                if len(body) > most:
+                    return bytes(body[:most]), False
+            return bytes(body), isinstance(event, h11.EndOfMessage)
+        return bytes(body), False
 
-
-def _answer(head: h11.Response, body: bytes, *, whole: bool) -> Answer:
-    fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
-    return Answer(head.status_code, head.reason.decode("latin-1"), fields, body, whole)
+    async def _event(self) -> object:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            data = await self._reader.read(CHUNK)
+            if not data and self._http.their_state is h11.SEND_RESPONSE:
+                heard = self._http.trailing_data[0]
+                raise Broken(f"hung up after {heard[:60]!r}" if heard else "hung up")
+            self._http.receive_data(data)
+        return event
