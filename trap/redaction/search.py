@@ -79,7 +79,8 @@ class Searcher:
         self._kinds: list[str] = []
         self._sums: array[int] | None = None
         self._heads: frozenset[bytes] = frozenset()
-        self._clean: set[bytes] = set()
+        self._no_hex: set[bytes] = set()
+        self._no_base64: set[bytes] = set()
         patterns = self._patterns(tokens)
         self._longest = max(map(len, patterns), default=0)
         self._automaton = BytesAhoCorasick(
@@ -147,13 +148,16 @@ class Searcher:
         """Check sums, in hex within longer runs of digits too, in base64 at the start of what may be one."""
         if self._sums is None and (_HEX.search(lowered) or _BASE64.search(data)):
             self._tabulate()
-        if len(self._clean) > _REMEMBERED:
-            self._clean.clear()
-        for expression, look, text in ((_HEX, self._in_hex, lowered), (_BASE64, self._in_base64, data)):
+        for expression, look, text, clean in (
+            (_HEX, self._in_hex, lowered, self._no_hex),
+            (_BASE64, self._in_base64, data, self._no_base64),
+        ):
+            if len(clean) > _REMEMBERED:
+                clean.clear()
             for run in expression.finditer(text):
                 # What is in one reading of a text is mostly in the next.
-                if run[0] not in self._clean and not (yield from look(run.start(), run[0])):
-                    self._clean.add(run[0])
+                if run[0] not in clean and not (yield from look(run.start(), run[0])):
+                    clean.add(run[0])
 
     def _in_hex(self, begin: int, digits: bytes) -> Generator[Hit, None, bool]:
         """Check sums in a run of digits; returns whether there are any."""
