@@ -30,6 +30,7 @@ COMMANDS = {
     "inject": "trap.cli.feed:inject",
     "replay": "trap.cli.replay:replay",
     "policy": "trap.cli.policy:policy",
+    "dnsbl": "trap.cli.dnsbl:dnsbl",
     "config": "trap.cli.configure:config",
     "new-stage": "trap.cli.newstage:new_stage",
 }

@@ -1,0 +1,292 @@
+"""What is known of whom: evidence, removals, what was allowed by hand, and what is published.
+
+One SQLite file in the stage's state directory, shared by all workers and the command line. A batch is one
+transaction: killed at any moment, all of it is there or nothing, and a job that comes again is counted once.
+Of recipients nothing is kept but keyed hashes. When the file gets too large, what has the lowest score goes:
+so a flood of names that came once drives out nothing but itself.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from stages.listing import score
+from stages.listing.terms import LISTS, MOST_WITNESSES, Bar
+from trap.job import ID_DIGITS
+
+FILE = "listings.db"
+REMEMBER = 2 * 86400.0
+"""Seconds for which a job that was counted is known: longer than any waits in its queue."""
+BUSY = 10.0
+"""Seconds to wait for another's transaction."""
+_CLEANED = 5000
+"""Rows that are removed at a time."""
+_PART = 16
+"""Part of the entries that goes when there are too many."""
+_VERSION = 1
+
+TRAP, NETWORK, SYSTEM = range(3)
+"""Kinds of witnesses: recipients, networks, autonomous systems."""
+
+_SCHEMA = """
+PRAGMA journal_mode = wal;
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS entry (
+    n INTEGER PRIMARY KEY, list TEXT NOT NULL, key TEXT NOT NULL, also TEXT NOT NULL, level REAL NOT NULL,
+    hits INTEGER NOT NULL, first REAL NOT NULL, last REAL NOT NULL, UNIQUE (list, key));
+CREATE INDEX IF NOT EXISTS entry_level ON entry (list, level);
+CREATE INDEX IF NOT EXISTS entry_last ON entry (list, last);
+CREATE INDEX IF NOT EXISTS entry_also ON entry (also) WHERE also != '';
+CREATE TABLE IF NOT EXISTS witness (
+    entry INTEGER NOT NULL REFERENCES entry ON DELETE CASCADE, kind INTEGER NOT NULL, hash BLOB NOT NULL,
+    at REAL NOT NULL, PRIMARY KEY (entry, kind, hash)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS job (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS removal (
+    key TEXT PRIMARY KEY, at REAL NOT NULL, until REAL NOT NULL, again REAL NOT NULL,
+    times INTEGER NOT NULL, asked INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS allowed (key TEXT PRIMARY KEY, at REAL NOT NULL, why TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS published (
+    list TEXT NOT NULL, key TEXT NOT NULL, also TEXT NOT NULL, first REAL NOT NULL, last REAL NOT NULL,
+    hits INTEGER NOT NULL, networks INTEGER NOT NULL, PRIMARY KEY (list, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS change (
+    list TEXT NOT NULL, at REAL NOT NULL, added INTEGER NOT NULL, removed INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS hold (
+    list TEXT NOT NULL, way TEXT NOT NULL, since REAL NOT NULL, number INTEGER NOT NULL,
+    released INTEGER NOT NULL, PRIMARY KEY (list, way)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS told (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
+COMMIT;
+"""
+_SEEN = "(SELECT count(*) FROM witness WHERE entry = n AND kind = {} AND at >= :since)"
+_ENTRIES = f"""SELECT list, key, also, level, hits, first, last, {_SEEN.format(TRAP)} AS traps,
+    coalesce(nullif({_SEEN.format(SYSTEM)}, 0), {_SEEN.format(NETWORK)}) AS networks FROM entry WHERE """  # noqa: S608
+_CANDIDATES = (
+    _ENTRIES
+    + """list = :list AND level >= :level AND last >= :since
+    AND traps >= :traps AND networks >= :networks"""
+)
+
+
+class Hit(NamedTuple):
+    """What one message says of one entry."""
+
+    list: str
+    key: str
+    also: str = ""
+    """Another check sum of the same file."""
+
+
+class Entry(NamedTuple):
+    """What is known of one entry; times in seconds since the epoch."""
+
+    list: str
+    key: str
+    also: str
+    level: float
+    hits: int
+    first: float
+    last: float
+    traps: int
+    networks: int
+
+
+class Store:
+    """The file. Not for threads; any number of processes may share it.
+
+    Args:
+        directory: where it lies.
+        bars: what it takes, by list: half-lives and expiries are used.
+        max_bytes: of the file.
+
+    Raises:
+        sqlite3.Error: it can't be opened.
+    """
+
+    def __init__(self, directory: Path, bars: Mapping[str, Bar], max_bytes: int) -> None:
+        self.path = directory / FILE
+        self._bars = bars
+        self._max_bytes = max_bytes
+        self._db: sqlite3.Connection | None = None
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The open file."""
+        if self._db is None:
+            self._db = self._connect()
+        return self._db
+
+    def close(self) -> None:
+        """Close the file; whoever needs it opens it again."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing; others wait.
+
+        Raises:
+            sqlite3.OperationalError: others hold it for too long, or it can't be written.
+        """
+        db = self.db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+            db.execute("COMMIT")
+        except BaseException:  # whatever it was: it is raised again
+            if db.in_transaction:
+                db.rollback()
+            raise
+
+    def counted(self, job: str) -> bool:
+        """Note, in a transaction, that a job is counted; whether it had been before."""
+        return self.db.execute("INSERT OR IGNORE INTO job VALUES (?)", (job,)).rowcount == 0
+
+    def count(self, hit: Hit, at: float, witnesses: Iterable[tuple[int, bytes]]) -> None:
+        """Count one hit, in a transaction.
+
+        Args:
+            hit: what was hit.
+            at: when.
+            witnesses: who saw it: kind, and a hash.
+        """
+        half_life = self._bars[hit.list].half_life
+        fresh = score.level(at, half_life)
+        row = self.db.execute(
+            "SELECT n, level, first, last FROM entry WHERE list = ? AND key = ?", (hit.list, hit.key)
+        ).fetchone()
+        if row:
+            n, before, first, last = row
+            self.db.execute(
+                "UPDATE entry SET level = ?, hits = hits + 1, first = ?, last = ? WHERE n = ?",
+                (score.joined(before, fresh), min(first, at), max(last, at), n),
+            )
+        else:
+            n = self.db.execute(
+                "INSERT INTO entry (list, key, also, level, hits, first, last) VALUES (?, ?, ?, ?, 1, ?, ?)",
+                (*hit, fresh, at, at),
+            ).lastrowid
+        for kind, hash_ in witnesses:
+            self._saw(n, kind, hash_, at)
+
+    def _saw(self, n: int, kind: int, hash_: bytes, at: float) -> None:
+        new = self.db.execute(
+            """INSERT INTO witness VALUES (?, ?, ?, ?)
+            ON CONFLICT DO UPDATE SET at = max(at, excluded.at) RETURNING at = ?""",
+            (n, kind, hash_, at, at),
+        ).fetchone()
+        if new[0]:
+            self.db.execute(
+                """DELETE FROM witness WHERE entry = ?1 AND kind = ?2 AND hash IN (SELECT hash FROM witness
+                WHERE entry = ?1 AND kind = ?2 ORDER BY at DESC, hash LIMIT -1 OFFSET ?3)""",
+                (n, kind, MOST_WITNESSES),
+            )
+
+    def candidates(self, name: str, now: float) -> list[Entry]:
+        """Entries of a list that are over its bar."""
+        bar = self._bars[name]
+        asked = {
+            "list": name,
+            "level": score.least(bar.min_score, now, bar.half_life),
+            "since": now - bar.expire,
+            "traps": bar.min_traps,
+            "networks": bar.min_networks,
+        }
+        return [Entry(*row) for row in self.db.execute(_CANDIDATES, asked)]
+
+    def known(self, key: str, now: float) -> list[Entry]:
+        """What is known of an address, domain or file, by list."""
+        rows: list[Entry] = []
+        for name, bar in self._bars.items():
+            asked = {"list": name, "key": key, "since": now - bar.expire}
+            rows += [
+                Entry(*row)
+                for row in self.db.execute(f"{_ENTRIES} list = :list AND (key = :key OR also = :key)", asked)
+            ]
+        return rows
+
+    def removed(self, key: str, at: float) -> bool:
+        """Whether something was removed shortly before a time, so that it does not count."""
+        row = self.db.execute("SELECT 1 FROM removal WHERE key = ? AND until > ?", (key, at)).fetchone()
+        return row is not None
+
+    def forget(self, key: str) -> None:
+        """Remove an entry from all lists, in a transaction."""
+        self.db.execute("DELETE FROM entry WHERE key = ?1 OR (also != '' AND also = ?1)", (key,))
+
+    def clean(self, now: float) -> None:
+        """Remove what is too old, and what is too much; a part at a time."""
+        with self.transaction() as db:
+            oldest = f"{max(0, int((now - REMEMBER) * 1_000_000)):0{ID_DIGITS}d}"
+            db.execute(
+                "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE id < ? LIMIT ?)", (oldest, _CLEANED)
+            )
+            for name, bar in self._bars.items():
+                db.execute(
+                    "DELETE FROM entry WHERE n IN (SELECT n FROM entry WHERE list = ? AND last < ? LIMIT ?)",
+                    (name, now - bar.expire, _CLEANED),
+                )
+            db.execute("DELETE FROM removal WHERE again < ?", (now - 30 * 86400,))
+            if self._used() > self._max_bytes:
+                self._shrink(db)
+
+    def _used(self) -> int:
+        pages, free, size = (
+            self.db.execute(f"PRAGMA {what}").fetchone()[0]
+            for what in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
+    def _shrink(self, db: sqlite3.Connection) -> None:
+        """Forget the older half of the jobs, and a part of the entries: those with the lowest scores."""
+        jobs = db.execute("SELECT count(*) FROM job").fetchone()[0]
+        db.execute("DELETE FROM job WHERE id IN (SELECT id FROM job ORDER BY id LIMIT ?)", (jobs // 2,))
+        for name in LISTS:
+            number = db.execute("SELECT count(*) FROM entry WHERE list = ?", (name,)).fetchone()[0]
+            db.execute(
+                "DELETE FROM entry WHERE n IN (SELECT n FROM entry WHERE list = ? ORDER BY level LIMIT ?)",
+                (name, -(-number // _PART)),
+            )
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None)
+        try:
+            db.execute("PRAGMA synchronous = normal")
+            db.execute("PRAGMA foreign_keys = on")
+            db.executescript(_SCHEMA)
+            found = db.execute("PRAGMA user_version").fetchone()[0]
+            if found not in (0, _VERSION):
+                raise sqlite3.DatabaseError(f"{self.path}: made by another version of spamtrap")
+            self._level(db)
+        except BaseException:  # whatever it was: it is raised again
+            db.close()
+            raise
+        return db
+
+    def _level(self, db: sqlite3.Connection) -> None:
+        """Keep scores as they are when a half-life was changed."""
+        now = time.time()
+        db.execute("BEGIN IMMEDIATE")
+        db.execute(f"PRAGMA user_version = {_VERSION}")
+        for name, bar in self._bars.items():
+            row = db.execute("SELECT value FROM told WHERE name = ?", (f"half_life {name}",)).fetchone()
+            if row and row[0] != bar.half_life:
+                db.execute(
+                    "UPDATE entry SET level = level - ?1 / ?2 + ?1 / ?3 WHERE list = ?4",
+                    (now, row[0], float(bar.half_life), name),
+                )
+            db.execute("REPLACE INTO told VALUES (?, ?)", (f"half_life {name}", float(bar.half_life)))
+        db.execute("COMMIT")
+
+
+def told(db: sqlite3.Connection, name: str) -> float:
+    """A number that was noted; 0 when it was not."""
+    row: Sequence[float] | None = db.execute("SELECT value FROM told WHERE name = ?", (name,)).fetchone()
+    return row[0] if row else 0.0
+
+
+def tell(db: sqlite3.Connection, name: str, value: float) -> None:
+    """Note a number."""
+    db.execute("REPLACE INTO told VALUES (?, ?)", (name, value))
