@@ -40,6 +40,10 @@ class Opaque(Exception):
     """Something can't be looked into; the text says what."""
 
 
+class Exhausted(Opaque):
+    """There is more of it than may be looked into."""
+
+
 class Room:
     """How much may still be unpacked, in bytes."""
 
@@ -50,7 +54,7 @@ class Room:
         """Take so much of it; raises Opaque when that is more than there is."""
         self._left -= size
         if self._left < 0:
-            raise Opaque("more than can be looked into")
+            raise Exhausted("more than can be looked into")
 
     def limit(self) -> int:
         """What may be asked for at once, one more than there is so that too much is noticed."""

@@ -20,7 +20,7 @@ from email.policy import compat32
 from typing import NamedTuple
 
 from trap.envelope import printable
-from trap.redaction.containers import Opaque, Room, members
+from trap.redaction.containers import Exhausted, Opaque, Room, members
 from trap.redaction.readings import Unreadable, from_base64, readings
 from trap.redaction.search import Hit, Searcher
 from trap.redaction.spellings import Names
@@ -123,9 +123,14 @@ class _Gate:
         here = _Place()
         try:
             yield from self._message(here, self._report, 0)
-            yield from self._look(here.inside("as a whole"), self._report, 0, mime=False)
         except Opaque as error:
             yield Leak(str(here), OPAQUE, str(error), "")
+        try:
+            yield from self._look(here.inside("as a whole"), self._report, 0, mime=False)
+        except Exhausted as error:
+            yield Leak(str(here), OPAQUE, str(error), "")
+        except Opaque:
+            pass  # the part where that is was asked; as a whole it only looked as if something was packed
 
     def _message(self, here: _Place, data: bytes, depth: int) -> Iterator[Leak]:
         if len(_BOUNDARY.findall(data)) > _MAX_PARTS:

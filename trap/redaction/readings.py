@@ -39,7 +39,7 @@ _INVISIBLE = re.compile(
 _WORD = re.compile(rb"=\?[^?\s]{1,60}\?[bBqQ]\?[^?]{0,4000}\?=")
 _BETWEEN_WORDS = re.compile(rb"\?=\s+=\?")
 _CONTINUED = re.compile(rb"\"?[;\s]{1,20}[\w-]{1,60}\*\d{1,4}\*?=\s{0,20}\"?")
-_BASE64_LINES = re.compile(rb"^[A-Za-z0-9+/_-]{20,}\r?\n(?:[A-Za-z0-9+/_-]{4,}={0,2}\r?\n?)+", re.MULTILINE)
+_BASE64_LINES = re.compile(rb"^[A-Za-z0-9+/_-]{20,}\r?\n(?:[A-Za-z0-9+/_-]{1,}={0,2}\r?\n?)+", re.MULTILINE)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{12,}")
 _PIECES = (re.compile(rb"[^/]{12,}"), re.compile(rb"[^/+_-]{12,}"))
 _STANDARD = bytes.maketrans(b"-_", b"+/")
@@ -181,21 +181,27 @@ def _undo_qp(data: bytes) -> bytes:
 
 
 def _shown(text: bytes) -> Iterator[Reading]:
-    """A text as a browser shows it, and that without any space."""
+    """A text as a browser shows it, and both without any space."""
+    yield from _folded(text)
+    if b"<" not in text:
+        return
     bare = text
-    if b"<" in text:
-        for begin, end in _HIDDEN:
-            bare = _without(bare, begin, end)
-        bare = _TAG.sub(b"", bare)
-        if bare != text:
-            yield Reading("without tags", bare)
-    folded = bare
-    if not bare.isascii():
-        said = unicodedata.normalize("NFKC", bare.decode("utf-8", "replace"))
+    for begin, end in _HIDDEN:
+        bare = _without(bare, begin, end)
+    bare = _TAG.sub(b"", bare)
+    if bare != text:
+        yield Reading("without tags", bare)
+        yield from _folded(bare)
+
+
+def _folded(text: bytes) -> Iterator[Reading]:
+    """A text with its letters made alike and without any space."""
+    folded = text
+    if not text.isascii():
+        said = unicodedata.normalize("NFKC", text.decode("utf-8", "replace"))
         folded = _utf8(_INVISIBLE.sub("", said).lower())
-    yield Reading("without spaces", folded.translate(None, _SPACE))
-    if folded is not bare:
         yield Reading("folded", folded)
+    yield Reading("without spaces", folded.translate(None, _SPACE))
 
 
 def _without(text: bytes, begin: re.Pattern[bytes], end: bytes) -> bytes:
