@@ -33,9 +33,13 @@ MAX_URL = 500
 """Characters of a link that is told."""
 MAX_SIGNATURES = 5
 """Signatures whose results are told."""
+MINUTE = 60.0
+
 _FRAUD = re.compile(r"phish|fraud|scam|advance_fee", re.IGNORECASE)
 _URL = re.compile(r"https?://[!-~]+")
 _RESULT = re.compile(r"[a-z]{2,12}")
+_MASKED = re.compile(r"(?:^|\.)z+$")
+"""A host that redaction has replaced leads nowhere."""
 _NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9_-])?")
 
 Notes = Mapping[str, Any]
@@ -104,6 +108,12 @@ class Facts:
         """When the newest copy came."""
         return self._time(self._case.last)
 
+    def stamp(self, moment: datetime) -> str:
+        """A time for people, no more precise than it is told."""
+        return (
+            f"{moment:%Y-%m-%d %H:%M} UTC" if self._precision >= MINUTE else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+        )
+
     def _time(self, moment: float) -> datetime:
         unit = max(1.0, self._precision)
         return datetime.fromtimestamp(moment // unit * unit, UTC)
@@ -150,7 +160,7 @@ class Facts:
             if not isinstance(url, str) or len(url) > MAX_URL or not _URL.fullmatch(url):
                 continue
             host = _host(url)
-            if host and not large.owns_domain(host):
+            if host and not _MASKED.search(host) and not large.owns_domain(host):
                 yield url
 
     def authentication(self, by: str) -> str:

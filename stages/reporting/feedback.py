@@ -103,16 +103,15 @@ def words(case: "Case", facts: Facts, writer: Writer, *, sample: str) -> str:
 
 
 def _words(case: "Case", facts: Facts, writer: Writer, sample: str) -> Iterator[str]:
-    time = "%Y-%m-%d %H:%M:%S UTC"
     what = {"virus": "Mail with a virus", "fraud": "Fraudulent mail", "abuse": "Unsolicited mail"}
     yield f"{what[facts.kind]} came from a host that you answer for. This report was written by a program."
     yield ""
     yield f"Source:   {facts.client}" + (f", port {facts.port}" if facts.port else "")
     if facts.client_name:
         yield f"Name:     {facts.client_name}"
-    yield f"Received: {facts.received:{time}}, by our clock"
+    yield f"Received: {facts.stamp(facts.received)}, by our clock"
     if case.weight > 1:
-        yield f"Copies:   {case.weight}, between {facts.first:{time}} and {facts.last:{time}}"
+        yield f"Copies:   {case.weight}, between {facts.stamp(facts.first)} and {facts.stamp(facts.last)}"
     yield f"Sender:   {_path(case.envelope.mail_from) or 'not in ASCII'}"
     yield f"Subject:  {facts.subject[:200]}"
     if facts.signature:

@@ -6,6 +6,7 @@ of more than 998 bytes are cut (RFC 5322, 2.1.1), and bytes of zero are left out
 """
 
 import hashlib
+import quopri
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,8 +93,10 @@ class Part:
     def text(cls, text: str) -> Self:
         """Words for people."""
         body = text.replace("\n", "\r\n").encode("utf-8", "backslashreplace")
-        charset = "us-ascii" if body.isascii() else "utf-8"
-        return cls((f"Content-Type: text/plain; charset={charset}", _transfer(body)), body)
+        if body.isascii():
+            return cls(("Content-Type: text/plain; charset=us-ascii", _transfer(body)), body)
+        coding = "Content-Transfer-Encoding: quoted-printable"
+        return cls(("Content-Type: text/plain; charset=utf-8", coding), quopri.encodestring(body))
 
     @classmethod
     def message(cls, message: bytes, name: str = "") -> Self:

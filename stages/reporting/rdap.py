@@ -180,7 +180,7 @@ class Rdap:
         for _ in range(MAX_REDIRECTS + 1):
             answer = await _get(url)
             if answer.status in (301, 302, 303, 307, 308):
-                url = urljoin(url, answer.field("location"))
+                url = _pointed(url, answer.field("location"))
                 if not any(url.startswith(f"{each.rstrip('/')}/") for each in self._servers.values()):
                     log.info("not followed, as it is none of the servers: %s", printable(url[:200]))
                     return alone, []
@@ -192,6 +192,13 @@ class Rdap:
                 self._rest(server.url, answer.pause)
                 raise NotAnswered(answer.said if answer.whole else f"more than {MAX_ANSWER} bytes")
         raise NotAnswered("redirections without an end")
+
+
+def _pointed(url: str, target: str) -> str:
+    try:
+        return urljoin(url, target)
+    except ValueError as error:
+        raise NotAnswered(f"points to {printable(target)[:100]}: {error}") from None
 
 
 async def _get(url: str) -> Answer:

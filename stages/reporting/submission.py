@@ -9,7 +9,7 @@ import re
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
-from stages.reporting.facts import Facts
+from stages.reporting.facts import MINUTE, Facts
 from stages.reporting.mail import Part, Writer, letter
 from trap.reports import Refused
 
@@ -20,8 +20,6 @@ MAX_SIZE = 50_000
 """Bytes of a message that SpamCop reads; the rest is left out."""
 MAX_AGE = 2 * 86_400.0
 """Seconds after which it takes no message."""
-MINUTE = 60.0
-"""Times are told to it, since SpamCop passes the header on to the spammer's provider."""
 _HELO = re.compile(r"[\w.\[\]:-]{1,255}", re.ASCII)
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 
@@ -37,7 +35,7 @@ def attachment(case: "Case", now: float, by: str) -> Part:
     Raises:
         Refused: SpamCop would not take it; as text, why.
     """
-    facts = Facts(case, MINUTE)
+    facts = Facts(case, MINUTE)  # SpamCop passes the header on to the spammer's provider
     if facts.client is None:
         raise Refused("its client is not known, or is no host in the Internet")
     if now - case.first > MAX_AGE:
