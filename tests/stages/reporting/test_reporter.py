@@ -139,13 +139,13 @@ def test_a_message_is_told_and_names_nobody(told: Told):
 
 
 def test_what_a_reporter_composes_of_is_redacted(told: Told):
-    run(told, job(extract={"urls": [f"http://spam.example/?to={TRAP}"], "donor": {"rcpts": [TRAP]}}))
+    run(told, job(extract={"urls": [f"http://spam.example/?to={TRAP}"], "hits": {TRAP: 1}}))
     case = told.letters[0].case
     assert case.envelope.rcpts == []
     assert (case.envelope.server_ip, case.envelope.client_ip) == ("", "198.51.100.7")
     assert TRAP not in str(case.notes)
     assert case.notes["extract"]["urls"][0].startswith("http://spam.example/")
-    assert "donor" not in case.notes["extract"]
+    assert "hits" not in case.notes["extract"]
     assert TRAP not in case.hide(f"VERP bounce-{TRAP.replace('@', '=')}")
 
 
