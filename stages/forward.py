@@ -80,7 +80,7 @@ class Forward(Reporter):
         trace: bool = False,
         sender: str = "",
         session: Manner = Manner(),
-        timeout: Duration = Duration("60s"),
+        timeout: Duration = Duration("50s"),
         terms: Terms = Terms(rate=0, gather=Duration(0)),
     ) -> None:
         if what == "original" and not trusted:
