@@ -64,7 +64,7 @@ def library(name: str = "pyzor") -> ModuleType:
         raise ValueError("the library of Pyzor is missing: pip install 'spamtrap[pyzor]'") from None
 
 
-def accounts(path: str) -> dict[tuple[str, int], Any]:
+def read_accounts(path: str) -> dict[tuple[str, int], Any]:
     """Accounts by host and port, of a file with lines "host : port : user : salt,key".
 
     Raises:

@@ -202,8 +202,8 @@ class Session:
         lines += [*fields, *[f"User: {user}"] * bool(user), *["Compress: zlib"] * compress]
         # A spamd that has had enough answers and hangs up. The answer can often be read still.
         with suppress(BrokenPipeError, ConnectionResetError):
-            self._writer.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
-            self._writer.write(message)
+            # At once: who answers the head and hangs up would break a second write, and the answer is lost then.
+            self._writer.writelines(["".join(f"{line}\r\n" for line in [*lines, ""]).encode(), message])
             if halves:
                 self._writer.write_eof()
             await self._writer.drain()

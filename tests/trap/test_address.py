@@ -121,3 +121,32 @@ async def test_an_address_that_is_silent_leaves_time_for_the_next(monkeypatch: p
         monkeypatch.setattr(trap.address, "CONNECT", 1.0)
         with await Address("mx.example", 783).connect() as made:
             assert made.getpeername() == listener.getsockname()
+
+
+async def test_datagrams_go_there_and_are_heard_from_there_only() -> None:
+    loop = asyncio.get_running_loop()
+    with socket.socket(type=socket.SOCK_DGRAM) as there, socket.socket(type=socket.SOCK_DGRAM) as other:
+        there.bind(("127.0.0.1", 0))
+        with await Address("127.0.0.1", there.getsockname()[1]).datagrams() as sock:
+            await loop.sock_sendall(sock, b"question")
+            heard, asker = there.recvfrom(100)
+            assert heard == b"question"
+            other.sendto(b"forged", asker)
+            there.sendto(b"answer", asker)
+            assert await loop.sock_recv(sock, 100) == b"answer"
+
+
+async def test_a_unix_socket_hears_no_datagrams_of_ours() -> None:
+    with pytest.raises(OSError, match="a host and a port"):
+        await Address(path="/run/x.sock").datagrams()
+
+
+async def test_datagrams_to_a_host_that_nobody_finds_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(*_: object, **__: object) -> Any:
+        time.sleep(0.3)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setattr(trap.address, "CONNECT", 0.05)
+    with pytest.raises(TimeoutError, match=r"no address of slow\.example within 0\.05 s"):
+        await Address("slow.example", 9).datagrams()

@@ -1,0 +1,85 @@
+"""A program that stands for a server: trap.backend asks it as if it were one.
+
+Each question runs it anew, by trap.command; nothing here has a time limit of its own but that.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from trap.address import Address
+from trap.backend import Backends, Dialect
+from trap.command import Done, find, run
+from trap.envelope import printable
+
+MAX_OUTPUT = 64 << 10
+"""Bytes of a program's output that are looked at."""
+MAX_WORDS = 200
+"""Characters of its words that are kept."""
+MEMORY = 1 << 30
+"""Bytes of address space that it may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program that is there.
+
+    Attributes:
+        path: where.
+        timeout: seconds until it is killed.
+    """
+
+    path: str
+    timeout: float
+    reusable = False
+
+    async def run(self, arguments: Sequence[str], stdin: bytes) -> Done:
+        """Run it.
+
+        Raises:
+            OSError: it can't be started, took too long, or its output has no end.
+        """
+        argv = [self.path, *arguments]
+        return await run(argv, stdin, timeout=self.timeout, limit=MAX_OUTPUT, memory=MEMORY)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def backends(
+    program: str, ready: Callable[[Program], Awaitable[str]], hint: str, timeout: float
+) -> Backends[Program]:
+    """What a stage asks that leans on a program.
+
+    Args:
+        program: its path, or its name.
+        ready: finds out whether it can do its work, before every question and for `doctor`; returns what it
+            calls itself, raises OSError or Broken.
+        hint: what a person does when it can't.
+        timeout: seconds for one question, that included.
+
+    Raises:
+        ValueError: that is no program's name.
+    """
+    if not program or ("/" in program and not program.startswith("/")):
+        raise ValueError(f"{program!r} should be the path of a program, or its name")
+    try:
+        path = find(program)
+    except FileNotFoundError:  # where it will be once it is installed
+        path = program if program.startswith("/") else f"/usr/bin/{program}"
+
+    async def open_(address: Address) -> Program:
+        made = Program(find(address.path), timeout)
+        await ready(made)
+        return made
+
+    async def probe(made: Program) -> str:
+        return await ready(made)
+
+    return Backends(Dialect(program.rpartition("/")[2], open_, probe, hint), path, timeout)
+
+
+def words(done: Done) -> str:
+    """What a program complains of: its last line on standard error, or its exit code."""
+    lines = [line for line in done.err.decode("utf-8", "replace").splitlines() if line.strip()]
+    code = f"killed by signal {-done.code}" if done.code < 0 else f"exit code {done.code}"
+    return printable(lines[-1].strip())[:MAX_WORDS] if lines else code
