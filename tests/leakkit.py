@@ -63,6 +63,29 @@ def is_in(spelt: str, text: str, alone: bool) -> bool:
     return not alone or bool(re.search(edge[0] + re.escape(spelt) + edge[1], text))
 
 
+# Who a message of the corpus is for.
+
+TO = (
+    "to",
+    "cc",
+    "delivered-to",
+    "x-original-to",
+    "envelope-to",
+    "x-envelope-to",
+    "x-rcpt-to",
+    "apparently-to",
+)
+ADDRESS = re.compile(r"[\w.+=-]{1,64}@[a-z0-9-]+(?:\.[a-z0-9-]+)+", re.IGNORECASE)
+
+
+def recipients(message: bytes) -> set[str]:
+    """All addresses that a message says it is for, in lower case."""
+    fields = email.message_from_bytes(message)
+    said = [str(value) for name in TO for value in fields.get_all(name, ())]
+    said += re.findall(r"\bfor\s+<?([^\s<>;]+@[^\s<>;]+)", " ".join(map(str, fields.get_all("received", ()))))
+    return {address.lower() for text in said for address in ADDRESS.findall(text)}
+
+
 # What a name may be spelt as.
 
 
@@ -179,7 +202,7 @@ def forms(text: str, deep: int) -> Iterator[str]:
         if deep > 0:
             yield from inside(text, deep - 1)
         decoded = html.unescape(urllib.parse.unquote(text))
-        decoded = re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), decoded)
+        decoded = re.sub(r"\\+u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), decoded)
         decoded = re.sub(r"\\x([0-9a-fA-F]{2})", lambda found: chr(int(found[1], 16)), decoded)
         if re.search(r"=[0-9A-Fa-f]{2}|=\n|=\r\n", text):
             yield quopri.decodestring(text.encode("utf-8", "replace")).decode("utf-8", "replace")
