@@ -44,7 +44,9 @@ MAX_TEXT = 20_000
 
 _SIGNER = re.compile(r"(?:^|;)\s{0,9}d\s{0,9}=\s{0,9}([^\s;]{1,253})", re.IGNORECASE)
 _ANSWER = re.compile(
-    r"\s{0,9}(?:re|aw|sv|vs|antw|odp|ynt|rif|res|回复|答复|回覆|ответ)(?:\[\d{1,3}\])?\s?[:\uff1a]", re.IGNORECASE
+    r"\s{0,9}(?:re|aw|sv|vs|antw|odp|ynt|rif|res"
+    r"|回复|答复|回覆|ответ)(?:\[\d{1,3}\])?\s?[:\uff1a]",
+    re.IGNORECASE,
 )
 _QUOTED = re.compile(
     r"^[>|] ?\S|^.{0,200}\b(?:wrote|writes|schrieb|écrit|escribió|escreveu|scritto|schreef|napisał|пишет)\s?:"
