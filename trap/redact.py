@@ -20,7 +20,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from trap.envelope import printable
-from trap.redaction.gate import Leak, found_by
+from trap.redaction.gate import OPAQUE, Leak, found_by
 from trap.redaction.identities import Identities
 from trap.redaction.layers import Scrubber
 from trap.redaction.masks import blank
@@ -79,12 +79,13 @@ class Redactor:
             scrubber = Scrubber(searcher, self._key, len(data), turn, self._ascii_only and _ascii(tokens))
             blanked.update((sheet.blank(region), None) for region in sheet.mask(scrubber))
             masked += scrubber.masked
-            if not (leaks := found_by(searcher, bytes(data))):
+            leaks = found_by(searcher, bytes(data))
+            if all(leak.kind == OPAQUE for leak in leaks):
                 break
         for _ in range(_BLANKINGS):
             if not leaks:
                 break
-            blanked.update((what, None) for leak in leaks for what in _blank(sheet, leak))
+            blanked.update((what, None) for what in _blank(sheet, leaks))
             leaks = found_by(searcher, bytes(data))
         new = bytes(data)
         broken = signatures(new) if new != message else []
@@ -111,8 +112,14 @@ def _ascii(tokens: Collection[str]) -> bool:
     return all(map(str.isascii, tokens))
 
 
-def _blank(sheet: Sheet, leak: Leak) -> list[str]:
-    """Blank where a leak is."""
-    if leak.field:
-        return [sheet.blank_field(leak.part, leak.field)]
-    return [sheet.blank(region) for region in sheet.within(leak.part)]
+def _blank(sheet: Sheet, leaks: list[Leak]) -> list[str]:
+    """Blank where leaks are: where that is told exactly, else what is no text, else all."""
+    told = [leak for leak in leaks if leak.part or leak.field]
+    regions = {region for leak in told if not leak.field for region in sheet.within(leak.part)}
+    fields = {(leak.part, leak.field) for leak in told if leak.field}
+    if not told:
+        regions = {region for region in sheet.within(()) if not sheet.is_blank(region)}
+        regions = {region for region in regions if not region.type.startswith("text/")} or regions
+    return [sheet.blank_field(*field) for field in sorted(fields)] + [
+        sheet.blank(region) for region in sorted(regions)
+    ]

@@ -15,8 +15,11 @@ import re
 
 from trap.redaction.lenses import Base64, Characters, Lens, Pieces, codec_of, decoded, encoded
 
+AROUND = 320
+"""Bytes shown on both sides of what is coded: a name may be coded in part; no name is longer."""
+_SAYS = re.compile(rb"[ -~]{4}")
 _HEXED = re.compile(rb"(?:[0-9a-fA-F]{2}){8,}")
-_RUN = re.compile(rb"[A-Za-z0-9+/_-]{8,}={0,2}")
+_RUN = re.compile(rb"[A-Za-z0-9+/_-]{12,}={0,2}")
 _SAFE, _UNSAFE = bytes.maketrans(b"-_", b"+/"), bytes.maketrans(b"+/", b"-_")
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 _QUOTED = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]*+\r?\n)")
@@ -35,6 +38,7 @@ _UNSEEN = (
 _NO_WIDTH = re.compile(_UNSEEN)
 _SEEN = re.compile(rb"<!--(?:[^<-]++|-(?!->)|<(?!!--))*-->|<[a-zA-Z/!?][^<>]*+>|" + _UNSEEN + rb"|" + _ENTITY)
 _JOINED = re.compile(rb"(?<![ \t\r\n])[ \t]*+=?\r?\n(?:>[> ]*+|[ \t]++)?(?![\r\n])|" + _UNSEEN)
+_SPACE = re.compile(rb"\s++|\xc2\xa0|" + _UNSEEN)
 _LOOSE = re.compile(
     rb'"?;[ \t]*+(?:\r?\n[ \t]++)?[\w-]{1,40}\*[0-9]{1,3}\*?="?'  # RFC 2231: the value goes on
     rb"|\r?\n[ \t]++|\([^()\r\n]{0,200}\)|\\(?=[^\r\n])|\"|(?<=[@.])[ \t]++|(?<![ \t@.])[ \t]++(?=[@.])"
@@ -45,12 +49,12 @@ _UU_LINE = re.compile(rb"^[!-M][ -`]{2,84}\r?$\n?", re.MULTILINE)
 
 def words(source: bytearray) -> Pieces:
     """Encoded words (RFC 2047); white space between two of them is none."""
-    return Pieces(source, _WORD, _say_word, _spell_word)
+    return Pieces(source, _WORD, _say_word, _spell_word, AROUND)
 
 
 def percent(source: bytearray) -> Pieces:
     """Characters coded as in URLs."""
-    return Pieces(source, _PERCENT, _say_hex, lambda old, new: _like(old, b"%%%02X" % new[0]))
+    return Pieces(source, _PERCENT, _say_hex, lambda old, new: _like(old, b"%%%02X" % new[0]), AROUND)
 
 
 def quoted(source: bytearray) -> Pieces:
@@ -60,7 +64,7 @@ def quoted(source: bytearray) -> Pieces:
 
 def entities(source: bytearray) -> Pieces:
     """Characters by name or number, as in HTML, tags and all."""
-    return Pieces(source, _ENTITIES, _say_entity, _spell_entity)
+    return Pieces(source, _ENTITIES, _say_entity, _spell_entity, AROUND)
 
 
 def seen(source: bytearray) -> Pieces:
@@ -73,6 +77,11 @@ def joined(source: bytearray) -> Pieces:
     return Pieces(source, _JOINED, _say_nothing, _as_it_was)
 
 
+def squeezed(source: bytearray) -> Pieces:
+    """A text without any space."""
+    return Pieces(source, _SPACE, _say_nothing, _as_it_was)
+
+
 def loose(source: bytearray) -> Pieces:
     """Header fields without folding, quotes, comments (RFC 5322) and continuations (RFC 2231)."""
     return Pieces(source, _LOOSE, _say_nothing, _as_it_was)
@@ -80,22 +89,22 @@ def loose(source: bytearray) -> Pieces:
 
 def escapes(source: bytearray) -> Pieces:
     r"""Characters as in JSON, scripts and CSS: \u0040, \x40, \40, and what has a \ before it."""
-    return Pieces(source, _ESCAPED, _say_escaped, _spell_escaped)
+    return Pieces(source, _ESCAPED, _say_escaped, _spell_escaped, AROUND)
 
 
 def hexed(source: bytearray) -> Pieces:
     """Runs of hexadecimal digits."""
-    return Pieces(source, _HEXED, _say_hexed, lambda old, new: _like(old, new.hex().upper().encode()))
+    return Pieces(source, _HEXED, _say_hexed, lambda old, new: _like(old, new.hex().upper().encode()), 0)
 
 
 def runs(source: bytearray) -> Pieces:
     """What may be base64, of either alphabet, within a text."""
-    return Pieces(source, _RUN, _say_run, _spell_run)
+    return Pieces(source, _RUN, _say_run, _spell_run, 0)
 
 
 def uuencoded(source: bytearray) -> Pieces:
     """Lines of uuencode, joined."""
-    return Pieces(source, _UU_LINE, _say_uu, _spell_uu)
+    return Pieces(source, _UU_LINE, _say_uu, _spell_uu, 0)
 
 
 def _like(old: bytes, new: bytes) -> bytes:
@@ -107,8 +116,13 @@ def _say_hex(found: re.Match[bytes]) -> bytes:
     return bytes((int(found[1], 16),)) if found[1] else b""
 
 
-def _say_hexed(found: re.Match[bytes]) -> bytes:
-    return bytes.fromhex(found[0].decode("ascii"))
+def _say_hexed(found: re.Match[bytes]) -> bytes | None:
+    return _worth(bytes.fromhex(found[0].decode("ascii")))
+
+
+def _worth(said: bytes) -> bytes | None:
+    """What was decoded, if it may be text: whatever looks like a code can be decoded."""
+    return said if _SAYS.search(said) else None
 
 
 def _say_nothing(_: re.Match[bytes]) -> bytes:
@@ -119,15 +133,16 @@ def _as_it_was(old: bytes, _: bytes) -> bytes:
     return old
 
 
-def _say_entity(found: re.Match[bytes]) -> bytes:
-    return html.unescape(found[0].decode("ascii")).encode("utf-8", "replace")
+def _say_entity(found: re.Match[bytes]) -> bytes | None:
+    said = html.unescape(found[0].decode("ascii")).encode("utf-8", "replace")
+    return said if said != found[0] else None
 
 
-def _say_seen(found: re.Match[bytes]) -> bytes:
+def _say_seen(found: re.Match[bytes]) -> bytes | None:
     if not found[0].startswith(b"&"):
         return b""
     said = _say_entity(found)
-    return b"" if _NO_WIDTH.fullmatch(said) else said
+    return b"" if said and _NO_WIDTH.fullmatch(said) else said
 
 
 def _spell_entity(old: bytes, new: bytes) -> bytes:
@@ -159,8 +174,11 @@ def _spell_escaped(old: bytes, new: bytes) -> bytes:
     return old[:1] + new
 
 
-def _say_run(found: re.Match[bytes]) -> bytes:
-    return decoded(found[0].rstrip(b"=").translate(_SAFE))
+def _say_run(found: re.Match[bytes]) -> bytes | None:
+    run = found[0]
+    if run.islower() or run.isupper() or run.isdigit():
+        return None  # a word: text in base64 has letters of both kinds
+    return _worth(decoded(run.rstrip(b"=").translate(_SAFE)))
 
 
 def _spell_run(old: bytes, new: bytes) -> bytes:
@@ -169,18 +187,14 @@ def _spell_run(old: bytes, new: bytes) -> bytes:
     return (coded.translate(_UNSAFE) if b"-" in bare or b"_" in bare else coded) + old[len(bare) :]
 
 
-def _say_uu(found: re.Match[bytes]) -> bytes:
+def _say_uu(found: re.Match[bytes]) -> bytes | None:
     try:
         return binascii.a2b_uu(found[0])
     except binascii.Error:
-        return found[0]
+        return None
 
 
 def _spell_uu(old: bytes, new: bytes) -> bytes:
-    try:
-        binascii.a2b_uu(old)
-    except binascii.Error:
-        return new
     line = binascii.b2a_uu(new, backtick=b"`" in old).rstrip(b"\n")
     return line[: len(old)] + old[len(line) :]
 

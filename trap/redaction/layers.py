@@ -46,29 +46,22 @@ class _Way(NamedTuple):
     """Lenses that what is seen may have to be read through."""
 
 
+# fmt: off
 _WAYS = (
-    _Way("words", re.compile(rb"=\?"), codings.words, ("percent", "runs", "loose")),
-    _Way(
-        "entities", re.compile(rb"&[#a-zA-Z]"), codings.entities, ("percent", "escapes", "entities", "runs")
-    ),
-    _Way("escapes", re.compile(rb"\\"), codings.escapes, ("percent", "entities", "seen")),
-    _Way(
-        "percent", re.compile(rb"%[0-9a-fA-F]{2}"), codings.percent, ("percent", "entities", "runs", "words")
-    ),
-    _Way(
-        "quoted", re.compile(rb"=(?:[0-9a-fA-F]{2}|\r?\n)"), codings.quoted, ("percent", "entities", "seen")
-    ),
-    _Way(
-        "runs", re.compile(rb"[A-Za-z0-9+/_-]{8}"), codings.runs, ("percent", "entities", "runs", "escapes")
-    ),
+    _Way("runs", re.compile(rb"[A-Za-z0-9+/_-]{12}"), codings.runs, ("runs", "percent", "entities", "escapes")),
     _Way("hexed", re.compile(rb"[0-9a-fA-F]{16}"), codings.hexed, ("percent",)),
-    _Way("uuencoded", re.compile(rb"(?m)^begin "), codings.uuencoded, ("percent", "entities", "joined")),
-    _Way("seen", re.compile(rb"<[a-zA-Z/!?]|&[#a-zA-Z]"), codings.seen, ("joined", "runs", "percent")),
-    _Way("joined", re.compile(rb"\n|[\x80-\xff]"), codings.joined, ("words", "percent", "runs", "entities")),
-    _Way(
-        "loose", re.compile(rb"[\n\"(\\;]|[@.][ \t]|[ \t][@.]"), codings.loose, ("words", "percent", "runs")
-    ),
+    _Way("words", re.compile(rb"=\?"), codings.words, ("runs", "percent", "squeezed")),
+    _Way("percent", re.compile(rb"%[0-9a-fA-F]{2}"), codings.percent, ("runs", "percent", "entities", "words")),
+    _Way("entities", re.compile(rb"&[#a-zA-Z]"), codings.entities, ("runs", "percent", "entities")),
+    _Way("escapes", re.compile(rb"\\"), codings.escapes, ("percent", "entities", "seen")),
+    _Way("quoted", re.compile(rb"=(?:[0-9a-fA-F]{2}|\r?\n)"), codings.quoted, ("percent", "entities", "seen")),
+    _Way("uuencoded", re.compile(rb"(?m)^begin "), codings.uuencoded, ("joined", "percent", "entities")),
+    _Way("seen", re.compile(rb"<[a-zA-Z/!?]|&[#a-zA-Z]"), codings.seen, ("runs", "percent", "squeezed")),
+    _Way("joined", re.compile(rb"\n|[\x80-\xff]"), codings.joined, ("runs", "words", "percent", "entities")),
+    _Way("loose", re.compile(rb"[\n\"(\\;]|[@.][ \t]|[ \t][@.]"), codings.loose, ("runs", "words", "percent")),
+    _Way("squeezed", re.compile(rb"\s|[\x80-\xff]"), codings.squeezed),
 )
+# fmt: on
 _BY_NAME = {way.name: way for way in _WAYS}
 _ALL = tuple(way.name for way in _WAYS if way.name != "loose")
 _FOR_HEADERS = tuple(way.name for way in _WAYS if way.name not in ("joined", "uuencoded"))
@@ -163,9 +156,9 @@ class Scrubber:
             if self._room < len(text) or not way.sign.search(text):
                 continue
             lens = way.lens(text)
-            if not lens.differs:
+            if not lens.shows:
                 continue
-            self._room -= len(text)
+            self._room -= len(lens.text)
             self._read(lens.text, where, way.after, depth + 1)
             lens.back()
         self.mask(text, where)

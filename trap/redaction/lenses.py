@@ -15,13 +15,15 @@ import base64
 import binascii
 import codecs
 import re
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
 
-Say = Callable[[re.Match[bytes]], bytes]
+Say = Callable[[re.Match[bytes]], bytes | None]
 """What a piece of a text says."""
 Spell = Callable[[bytes, bytes], bytes]
 """A piece of a text that says something new, at the same length: the piece, and that."""
+_BETWEEN = b"\n\n"
+"""What stands in a lens for text that it does not show."""
 
 _MOST_CHARACTERS = 4 << 20
 """Of a text in a charset that is written back character by character."""
@@ -50,47 +52,79 @@ class Lens(Protocol):
         """Write what was changed into what was read; False: there was no room for it, and all of it stays."""
 
 
+class _Span(NamedTuple):
+    """A stretch of what a lens shows: a piece, what stands around one, or what parts two such stretches."""
+
+    start: int
+    end: int
+    piece: re.Match[bytes] | None
+    said: bytes
+
+
 class Pieces:
     """Reads a text in which some pieces say something else.
 
     Args:
         source: it.
         pattern: finds the pieces.
-        say: what they say.
+        say: what they say; None: nothing worth reading.
         spell: writes them anew.
+        around: bytes that are shown before and behind a piece; all of the text when it is None.
     """
 
-    def __init__(self, source: bytearray, pattern: re.Pattern[bytes], say: Say, spell: Spell) -> None:
+    def __init__(
+        self, source: bytearray, pattern: re.Pattern[bytes], say: Say, spell: Spell, around: int | None = None
+    ) -> None:
         self._source, self._pattern, self._say, self._spell = source, pattern, say, spell
-        self._read = pattern.sub(say, source)
+        self._around = len(source) if around is None else around
+        if around is None:
+            self._read = pattern.sub(lambda found: found[0] if (said := say(found)) is None else said, source)
+        else:
+            self._read = b"".join(span.said for span in self._spans(bytes(source)))
         self.text = bytearray(self._read)
 
     @property
-    def differs(self) -> bool:
-        """Whether any piece says anything else."""
-        return self._read != self._source
+    def shows(self) -> bool:
+        """Whether it shows anything that can't be seen without it."""
+        return bool(self._read) and self._read != self._source
 
     def back(self) -> bool:
         """Write what was changed into the source."""
         if self.text == self._read:
             return True
-        source, at, place = self._source, 0, 0
-        for found in self._pattern.finditer(bytes(source)):
-            place = self._copy(at, found.start(), place)
-            at = found.end()
-            said = self._say(found)
-            new = bytes(self.text[place : place + len(said)])
-            place += len(said)
-            if new != said:
-                spelt = self._spell(found[0], new)
-                source[found.start() : at] = spelt if len(spelt) == len(found[0]) else b"x" * len(found[0])
-        self._copy(at, len(source), place)
+        place = 0
+        for span in self._spans(bytes(self._source)):
+            new = bytes(self.text[place : place + len(span.said)])
+            place += len(span.said)
+            if new != span.said and span.end > span.start:
+                spelt = self._spell(span.piece[0], new) if span.piece else new
+                size = span.end - span.start
+                self._source[span.start : span.end] = spelt if len(spelt) == size else b"x" * size
         return True
 
-    def _copy(self, start: int, end: int, place: int) -> int:
-        """Write what stands between two pieces."""
-        self._source[start:end] = self.text[place : place + end - start]
-        return place + end - start
+    def _spans(self, source: bytes) -> Iterator[_Span]:
+        """What is shown, in order; nothing but pieces of which something is said, and what is around them."""
+        at, shown = 0, 0  # where the last piece ended, and what was shown
+        for found in self._pattern.finditer(source):
+            said = self._say(found)
+            if said is None:
+                continue
+            start, end = found.span()
+            if start - at > 2 * self._around:
+                if at:
+                    yield _literal(source, at, at + self._around)
+                yield _Span(at, at, None, _BETWEEN)
+                at = start - self._around
+            if start > at:
+                yield _literal(source, at, start)
+            yield _Span(start, end, found, said)
+            at = shown = end
+        if shown or self._around >= len(source):
+            yield _literal(source, at, min(len(source), at + self._around))
+
+
+def _literal(source: bytes, start: int, end: int) -> _Span:
+    return _Span(start, end, None, source[start:end])
 
 
 class Base64:

@@ -125,7 +125,7 @@ def _character(c: str, byte: int, letters: str) -> str:
 def _stream(key: bytes, name: str, length: int) -> bytes:
     """As many bytes as asked for, that only who has the key can tell."""
     seed = hmac.digest(key, name.encode("utf-8", "surrogateescape"), "sha256")
-    return seed if length <= len(seed) else hashlib.shake_256(seed).digest(length)
+    return seed[:length] if length <= len(seed) else hashlib.shake_256(seed).digest(length)
 
 
 @lru_cache(maxsize=4096)

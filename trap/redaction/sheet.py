@@ -43,21 +43,17 @@ class Sheet:
         return [region for region in self._regions(TEXT, LEAF, MESSAGE) if not self._body(region, scrubber)]
 
     def within(self, part: tuple[int, ...]) -> list[Region]:
-        """The bodies of a part and, if it has none of its own, of all below it."""
-        bodies = list(self._regions(TEXT, LEAF, MESSAGE))
-        own = [region for region in bodies if region.part == part]
-        return own or [region for region in bodies if region.part[: len(part)] == part]
+        """The bodies of a part, and of all in it."""
+        return [region for region in self._regions(TEXT, LEAF, MESSAGE) if region.part[: len(part)] == part]
+
+    def is_blank(self, region: Region) -> bool:
+        """Whether nothing is left of a body to blank."""
+        body = self._data[region.start : region.end]
+        return body == _blank(body, region)
 
     def blank(self, region: Region) -> str:
         """Overwrite a body whole, so that it can still be decoded; return what it was, for people."""
-        body = self._data[region.start : region.end]
-        if region.encoding == "base64":
-            lens = Base64(body)
-            lens.text[:] = b"x" * len(lens.text)
-            lens.back()
-        else:
-            body = body.translate(_VISIBLE)
-        self._data[region.start : region.end] = body
+        self._data[region.start : region.end] = _blank(self._data[region.start : region.end], region)
         number = ".".join(map(str, region.part))
         return f"part {number} ({region.type})" if number else f"body ({region.type})"
 
@@ -134,6 +130,17 @@ class Sheet:
             return scrubber.scrub_in(text, region.type, region.charset)
         scrubber.scrub_data(text, region.type)
         return True
+
+
+def _blank(body: bytearray, region: Region) -> bytearray:
+    """A body without anything to be read in it."""
+    if not region.encoding.startswith("base64"):
+        return body.translate(_VISIBLE)
+    new = bytearray(body)
+    lens = Base64(new)
+    lens.text[:] = b"x" * len(lens.text)
+    lens.back()
+    return new
 
 
 def _blanked(name: bytes, value: bytes) -> bytes:
