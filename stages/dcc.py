@@ -19,7 +19,7 @@ from stages.reporting.terms import Terms
 from trap.backend import Backends, Broken
 from trap.config import Duration, Size
 from trap.envelope import printable
-from trap.job import header_end
+from trap.job import Job, header_end
 from trap.reports import Sending
 from trap.reports.place import Place
 
@@ -77,6 +77,11 @@ class Dcc(CheckSums):
             return await self._tell(["-t", "many"], shown, program)
 
         return await self.backends.ask(question)
+
+    async def summary(self, job: Job, to: str) -> str:
+        """What dccproc is given; the sums of it are all that leaves."""
+        shown = summed(job.message)
+        return f"check sums of {len(shown)} bytes:\n{shown.decode('utf-8', 'backslashreplace')}"
 
     async def _tell(self, options: list[str], message: bytes, program: Program) -> str:
         """Run dccproc; what the servers counted.

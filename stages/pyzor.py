@@ -17,6 +17,7 @@ from stages.reporting.terms import Terms
 from trap.address import Address
 from trap.backend import Backends, Broken, Dialect
 from trap.config import Duration, Size
+from trap.job import Job
 from trap.reports import Later, Refused, Sending
 from trap.reports.place import Place
 
@@ -68,10 +69,7 @@ class Pyzor(CheckSums):
             Refused: there is no digest, or the server does not want it.
             Unavailable: nobody there; after the report was sent: nobody answered.
         """
-        try:
-            known = await digest(self.message(letter), self._timeout)
-        except NoDigest as error:
-            raise Refused(str(error)) from None
+        known = await self._digest(self.message(letter))
         answer = await self.backends.ask(lambda session: session.report(known, sending.commit))
         told = f"{answer.code} {answer.words}"
         if answer.code in _NOT_ALLOWED:
@@ -81,6 +79,20 @@ class Pyzor(CheckSums):
         if answer.code != 200:
             raise Broken(f"pyzord answers {told}")  # it may have been counted all the same
         return f"{told}, digest {known}"
+
+    async def summary(self, job: Job, to: str) -> str:
+        """The digest.
+
+        Raises:
+            Refused: there is none.
+        """
+        return f"digest {await self._digest(job.message)}\n"
+
+    async def _digest(self, message: bytes) -> str:
+        try:
+            return await digest(message, self._timeout)
+        except NoDigest as error:
+            raise Refused(str(error)) from None
 
     async def _open(self, address: Address) -> Session:
         return await Session.open(address, self._accounts)

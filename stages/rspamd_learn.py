@@ -20,6 +20,7 @@ from stages.reporting.terms import Terms
 from trap.address import Address
 from trap.backend import Backends, Dialect
 from trap.config import Duration, Size
+from trap.job import Job
 from trap.reports import Later, Refused, Sending
 from trap.reports.place import Place
 
@@ -108,6 +109,13 @@ class RspamdLearn(CheckSums):
         message, fields = self.message(letter), [self._flag, *self._secret]
         answer = await self.backends.ask(lambda session: session.tell("fuzzydel", message, fields))
         return self._outcome(answer, f"{answer.hashes} fuzzy hashes deleted")
+
+    async def summary(self, job: Job, to: str) -> str:
+        """The command; the message goes with it as it is."""
+        if not to.startswith("fuzzy"):
+            return f"/learnspam, the original of {job.size} bytes\n"
+        (_, flag), (_, weight) = self._flag, self._weight
+        return f"/fuzzyadd, flag {flag}, weight {weight}, the original of {job.size} bytes\n"
 
     def _outcome(self, answer: Answer, done: str) -> str:
         told = f"{answer.status} {answer.words}"

@@ -21,6 +21,7 @@ from stages.reporting.terms import Terms
 from trap.address import Address
 from trap.backend import Backends, Dialect
 from trap.config import Duration, Size
+from trap.job import Job
 from trap.reports import Later, Refused, Sending
 from trap.reports.place import Place
 
@@ -115,6 +116,10 @@ class SpamdLearn(CheckSums):
         if not done:
             raise Refused("spamd took nothing back: it does not know the message any more")
         return f"DidRemove: {', '.join(sorted(done))}"
+
+    async def summary(self, job: Job, to: str) -> str:
+        """The command; the message goes with it as it is."""
+        return f"TELL, Set: {', '.join(self._where)}, the original of {job.size} bytes\n"
 
     def _denied(self, error: Denied) -> Exception:
         self._allowed = frozenset()  # it is looked at again before the next one

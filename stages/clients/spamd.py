@@ -202,7 +202,7 @@ class Session:
         lines += [*fields, *[f"User: {user}"] * bool(user), *["Compress: zlib"] * compress]
         # A spamd that has had enough answers and hangs up. The answer can often be read still.
         with suppress(BrokenPipeError, ConnectionResetError):
-            # At once: who answers the head and hangs up would break a second write, and the answer is lost then.
+            # At once: who answers the head and hangs up breaks a second write, and the answer is lost then.
             self._writer.writelines(["".join(f"{line}\r\n" for line in [*lines, ""]).encode(), message])
             if halves:
                 self._writer.write_eof()

@@ -12,6 +12,7 @@ from stages.reporting.terms import Terms
 from trap.job import Job
 from trap.reports import Refused
 from trap.reports.place import Place
+from trap.stage import Preview
 
 
 class CheckSums(Reporter):
@@ -42,6 +43,27 @@ class CheckSums(Reporter):
     def _unfit(self, job: Job) -> str:
         too_large = f"larger than max_size, {self._max_size} bytes" if job.size > self._max_size else ""
         return too_large or super()._unfit(job)
+
+    async def summary(self, job: Job, to: str) -> str:
+        """What is told of a message, in words, where it is no text.
+
+        Raises:
+            Refused: nothing can be.
+        """
+        raise NotImplementedError
+
+    async def preview(self, job: Job) -> list[Preview]:
+        """What would be sent of a message, to whom; nothing is."""
+        found = []
+        for each in await super().preview(job):
+            text, why = each.text, each.why_not
+            if self.original:
+                try:
+                    text = (await self.summary(job, each.to)).encode()
+                except Refused as error:
+                    why = why or str(error)
+            found.append(Preview(each.to, text, why))
+        return found
 
     def message(self, letter: Letter) -> bytes:
         """What the counterpart gets to see.

@@ -90,6 +90,12 @@ async def test_a_real_dccproc_understands_us() -> None:
     assert b"usage" not in done.err
 
 
+async def test_what_would_be_told_is_what_sums_are_made_of(tmp_path: Path) -> None:
+    async with trial(Dcc, tmp_path) as spam:
+        (told,) = await spam.reporter.preview(job())
+        assert told.text == b"check sums of %d bytes:\n\r\n%b" % (len(TEXT) + 2, TEXT)
+
+
 @given(st.binary(max_size=300))
 def test_the_body_is_all_there(message: bytes) -> None:
     kept = summed(message)

@@ -191,6 +191,14 @@ async def test_a_digest_that_takes_for_ever_is_none() -> None:
         await digest(job().message, 0.001)
 
 
+async def test_what_would_be_told_is_the_digest(tmp_path: Path) -> None:
+    async with trial(Pyzor, tmp_path, pyzor="127.0.0.1:9") as spam:
+        (told,) = await spam.reporter.preview(job())
+        assert (told.text.decode(), told.why_not) == (f"digest {await digest(job().message, 10)}\n", "")
+        (told,) = await spam.reporter.preview(job(b""))
+        assert (told.text, told.why_not) == (b"", "no text in it that Pyzor would know it by")
+
+
 async def test_large_mail_is_left_out(tmp_path: Path) -> None:
     async with trial(Pyzor, tmp_path, pyzor="127.0.0.1:9", max_size=Size("100B")) as spam:
         verdict = await spam.reporter.process(job())

@@ -189,6 +189,16 @@ async def test_a_spare_is_not_told_what_the_first_may_have(tmp_path: Path) -> No
     assert b"/auth" in heard and b"/fuzzyadd" not in heard
 
 
+async def test_what_would_be_told_are_the_commands(tmp_path: Path) -> None:
+    async with trial(RspamdLearn, tmp_path, rspamd="127.0.0.1:1", tell=["fuzzy", "bayes"]) as spam:
+        told = [each.text.decode() for each in await spam.reporter.preview(job())]
+    size = job().size
+    assert told == [
+        f"/fuzzyadd, flag 11, weight 10, the original of {size} bytes\n",
+        f"/learnspam, the original of {size} bytes\n",
+    ]
+
+
 async def test_nobody_there(tmp_path: Path) -> None:
     async with trial(RspamdLearn, tmp_path, rspamd="127.0.0.1:1") as spam:
         (report,) = await spam.tell(job())

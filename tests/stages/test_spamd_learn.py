@@ -189,6 +189,12 @@ async def test_it_is_done_only_if_it_says_so(answer: bytes) -> None:
         assert not done or re.search(rb"(?i)didset:[^\n]*(local|remote)", answer)
 
 
+async def test_what_would_be_told_is_the_command(tmp_path: Path) -> None:
+    async with trial(SpamdLearn, tmp_path, spamd="127.0.0.1:1") as spam:
+        (told,) = await spam.reporter.preview(job())
+        assert told.text.decode() == f"TELL, Set: local, the original of {job().size} bytes\n"
+
+
 def test_settings_that_make_no_sense(tmp_path: Path) -> None:
     place = object()
     with pytest.raises(ValueError, match=r"tell: the list is empty; write local, remote, or both"):
