@@ -122,7 +122,7 @@ class Misp(Reporter):
             if not isinstance(event, dict):  # a page for people, by whoever stands before MISP
                 raise Later(f"answers {answer.status}, but no event")
             return f"event {printable(str(event.get('id', '')))[:20]}"
-        if "already exists" in told.get("name", ""):
+        if "already exists" in str(told.get("name", "")):
             return "it was there already"
         if told.get("errors"):
             raise Refused(f"does not save it: {_errors(told['errors'])}")

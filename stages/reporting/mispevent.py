@@ -88,9 +88,10 @@ class _Event:
         return built
 
     def _info(self) -> str:
+        # No word of ours may be a name of the trap's: the gate would hold all reports of trap.example.
         told = self._told
         about = f": {told.subject[:120]}" if told.subject else ""
-        return f"Spam to a trap, {told.weight} {'copy' if told.weight == 1 else 'copies'}{about}"
+        return f"Unsolicited mail, {told.weight} {'copy' if told.weight == 1 else 'copies'}{about}"
 
     def _attributes(self) -> Iterator[dict[str, Any]]:
         """What the mail names; MISP takes each value once."""
@@ -180,7 +181,7 @@ class _Event:
             for relation, value in values.items()
             if value
         ]
-        comment = "" if file.sha256 else "it named a trap: no check sum is told"
+        comment = "" if file.sha256 else "masked: no check sum is told"
         return self._object(_FILE, within, comment, attributes)
 
     def _attribute(

@@ -64,7 +64,7 @@ def attributes(thing: Any) -> dict[str, str]:
 def test_a_report_as_an_event():
     event = read(mispevent.event(record(case()), STYLE))
     assert event.uuid == mispevent.uuid("a" * 20)
-    assert event.info == "Spam to a trap, 12 copies: cheap € pills"
+    assert event.info == "Unsolicited mail, 12 copies: cheap € pills"
     assert (str(event.date)[:10], event.published, event.distribution) == ("2026-11-20", False, 0)
     assert [tag.name for tag in event.tags] == ["tlp:amber", "spamtrap"]
     assert attributes(event) == {
@@ -120,14 +120,14 @@ def test_a_group_is_named_where_there_is_one():
 @pytest.mark.parametrize("message", [b"", MESSAGE])
 def test_little_is_known(message: bytes):
     bare = record(case(envelope=Envelope(), notes={}, message=message, weight=1))
-    assert read(mispevent.event(bare, STYLE)).info.startswith("Spam to a trap, 1 copy")
+    assert read(mispevent.event(bare, STYLE)).info.startswith("Unsolicited mail, 1 copy")
 
 
 def test_a_masked_file_has_no_check_sums_and_says_so():
     noted = NOTES | {"extract": {"attachments": [{"sha256": "0" * 64}]}}
     _, file = read(mispevent.event(record(case(notes=noted)), STYLE)).objects
     assert not {"md5", "sha1", "sha256"} & set(attributes(file))
-    assert "named a trap" in file.comment
+    assert "masked" in file.comment
 
 
 _TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc", "Z")), min_size=1, max_size=40)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from hookkit import FILE, MESSAGE, NOTES, case
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.reporting.record import MAX_SAMPLE, MAX_TEXT, Record, Revoked, encode, record
@@ -122,6 +122,7 @@ _KEYS = st.sampled_from(["urls", "links", "domains", "addresses", "phones", "wal
                          "country", "score", "authenticated", "virus"])  # fmt: skip
 
 
+@settings(max_examples=20)
 @given(st.dictionaries(st.sampled_from(sorted(NOTES)), _DATA | st.dictionaries(_KEYS, _DATA)), st.binary())
 def test_whatever_notes_and_message_hold(notes: dict[str, Any], message: bytes):
     told = encode(record(case(notes=notes, message=message, envelope=Envelope(helo="\udcff"))))
