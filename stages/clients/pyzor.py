@@ -11,13 +11,11 @@ Protocol: pyzor/server.py and the manual, https://www.pyzor.org/en/latest/
 
 import asyncio
 import hashlib
-import importlib
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Self
 
 from trap import command, spawn
@@ -52,16 +50,21 @@ class Answer:
     words: str
 
 
-def library(name: str = "pyzor") -> ModuleType:
-    """A module of the library.
+def library() -> Any:
+    """The library, with its modules that are needed here.
 
     Raises:
         ValueError: it is not installed; as text, how it is.
     """
     try:
-        return importlib.import_module(name)
+        # It is an extra, and its licence another than ours: who does not report to Pyzor does without.
+        import pyzor.account  # noqa: PLC0415
+        import pyzor.config  # noqa: PLC0415
+        import pyzor.digest  # noqa: PLC0415
+        import pyzor.message  # noqa: PLC0415
     except ImportError:
         raise ValueError("the library of Pyzor is missing: pip install 'spamtrap[pyzor]'") from None
+    return pyzor
 
 
 def read_accounts(path: str) -> dict[tuple[str, int], Any]:
@@ -74,7 +77,7 @@ def read_accounts(path: str) -> dict[tuple[str, int], Any]:
     if not path:
         return {}
     Path(path).read_bytes()  # the library takes a file that is not there for an empty one
-    found: dict[tuple[str, int], Any] = library("pyzor.config").load_accounts(path)
+    found: dict[tuple[str, int], Any] = library().config.load_accounts(path)
     if not found:
         raise ValueError(f"accounts: {path} has no line as 'host : port : user : salt,key'")
     return found
@@ -131,7 +134,7 @@ class Session:
         Raises:
             OSError, Broken: nobody is there, or nobody who speaks so.
         """
-        anonymous = library("pyzor.account").AnonymousAccount
+        anonymous = library().account.AnonymousAccount
         account = accounts.get((address.host, address.port), anonymous)
         session = cls(await address.datagrams(), address, account)
         try:
@@ -155,8 +158,8 @@ class Session:
         Raises:
             OSError, Broken: the conversation broke.
         """
-        spec = library("pyzor.digest").digest_spec
-        request = library("pyzor.message").ReportRequest(digest, spec)
+        spec = library().digest.digest_spec
+        request = library().message.ReportRequest(digest, spec)
         packet = self._packet(request)
         commit()
         await asyncio.get_running_loop().sock_sendall(self._sock, packet)
@@ -168,7 +171,7 @@ class Session:
         self._sock.close()
 
     async def _ping(self) -> None:
-        request = library("pyzor.message").PingRequest()
+        request = library().message.PingRequest()
         packet = self._packet(request)
         while True:
             await asyncio.get_running_loop().sock_sendall(self._sock, packet)
@@ -184,7 +187,7 @@ class Session:
 
     def _packet(self, request: Any) -> bytes:
         """A request, signed."""
-        account, now = library("pyzor.account"), int(time.time())
+        account, now = library().account, int(time.time())
         request.init_for_sending()
         request["User"] = self._account.username
         request["Time"] = str(now)

@@ -1,6 +1,7 @@
 """pyzor: against a real pyzord, and against what only says that it is one."""
 
 import asyncio
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -216,6 +217,6 @@ def test_settings_that_make_no_sense(tmp_path: Path) -> None:
 
 
 def test_without_the_library_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pyzor", None)
+    monkeypatch.setitem(sys.modules, "pyzor.account", None)
     with pytest.raises(ValueError, match=r"pip install 'spamtrap\[pyzor\]'"):
         Pyzor(object(), pyzor="127.0.0.1")  # type: ignore[arg-type]
