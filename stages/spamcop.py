@@ -17,7 +17,7 @@ from stages.clients.manner import Manner
 from stages.reporting.case import Case, Letter
 from stages.reporting.facts import client_of
 from stages.reporting.mail import mailbox
-from stages.reporting.mailed import SMTP, Mailed
+from stages.reporting.mailed import SMTP, Mailed, check_name
 from stages.reporting.submission import MAX_AGE, attachment, submission
 from stages.reporting.terms import Terms
 from trap.config import Duration
@@ -102,6 +102,7 @@ class Spamcop(Mailed):
             raise ValueError(f"batch: should be 1 to {MAX_BATCH}")
         if by and not _HOST.fullmatch(by):
             raise ValueError(f"by: {by!r} is no name of a host")
+        check_name("by", by, place.identities)
         super().__init__(
             place, terms, reporter=reporter, smtp=smtp, sender=sender, session=session, timeout=timeout
         )

@@ -53,8 +53,7 @@ class Mailed(Reporter):
             raise ValueError(f"sender: {sender!r} is no address; mail that can't be delivered returns to it")
         ours = place.identities
         for setting, address in (("reporter", self.writer.address), ("sender", self._sender)):
-            if names := _named(address, ours):
-                raise ValueError(f"{setting}: {address} would tell everybody of {names[0]}, the trap's own")
+            check_name(setting, address, ours)
         self._mailer = Mailer(
             "mail server", mail["smtp"], mail["session"], mail["timeout"], ours.hosts | ours.domains
         )
@@ -106,9 +105,15 @@ class ToContacts(Mailed):
         super().close()
 
 
-def _named(address: str, ours: Identities) -> list[str]:
-    """Names of the trap's that an address tells."""
-    said = address.lower()
+def check_name(setting: str, name: str, ours: Identities) -> None:
+    """See that an address or host does not tell who the trap is.
+
+    Raises:
+        ValueError: it does; as text, by what.
+    """
+    said = name.lower()
     domain = said.rpartition("@")[2]
-    whole = [name for name in ours.addresses if name == said]
-    return whole + [name for name in ours.domains | ours.hosts if f".{domain}".endswith(f".{name}")]
+    told = [each for each in ours.addresses if each == said]
+    told += [each for each in ours.domains | ours.hosts if f".{domain}".endswith(f".{each}")]
+    if told:
+        raise ValueError(f"{setting}: {name} would tell everybody of {told[0]}, the trap's own")
