@@ -192,6 +192,8 @@ class Characters:
                 continue
             letter = chr(new[0]) if new[0] < 128 else "x"
             unit = letter.encode(self._codec)
+            if c.isascii():  # what precedes it may change the alphabet (ISO 2022)
+                start = max(start, end - len(unit))
             if (end - start) % len(unit):
                 return False
             times = (end - start) // len(unit)

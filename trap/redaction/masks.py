@@ -68,7 +68,8 @@ def _domain(text: str, key: bytes, turn: int) -> str:
     masked = [
         _drawn(label, key, ".".join(labels[at:]).lower(), turn) for at, label in enumerate(labels[:last])
     ]
-    return ".".join([*masked, "".join("z" if c.isalnum() else c for c in labels[last]), *labels[last + 1 :]])
+    top = "".join(("Z" if c.isupper() else "z") if c.isalnum() else c for c in labels[last])
+    return ".".join([*masked, top, *labels[last + 1 :]])
 
 
 def _ip(text: str, key: bytes, turn: int) -> str:
