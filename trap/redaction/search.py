@@ -15,7 +15,7 @@ configuration tells, is given as `standing` to the searchers for one message.
 
 import re
 from array import array
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
 from bisect import bisect_left
 from collections.abc import Collection, Generator, Iterator
 from itertools import takewhile
@@ -30,7 +30,9 @@ _BLOCK = 1 << 18
 _HEX = re.compile(rb"[0-9a-f]{8,}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{22,}")
 _AFTER_SIGN = re.compile(rb"(?:^|(?<=[+/_-]))(?=[A-Za-z0-9+/_-]{22})")
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+_LINES = re.compile(rb"(?:^[A-Za-z0-9+/]{60,76}\r?\n){4,}", re.MULTILINE)
+"""A file in base64: no check sum stands in it, as it is not decoded."""
 _PREFIX = 5
 """Bytes of a check sum in the table; what has the same is compared whole."""
 _INDEX = 24
@@ -148,9 +150,10 @@ class Searcher:
         """Check sums, in hex within longer runs of digits too, in base64 at the start of what may be one."""
         if self._sums is None and (_HEX.search(lowered) or _BASE64.search(data)):
             self._tabulate()
+        bare = _LINES.sub(lambda lines: b"\n" * len(lines[0]), data)
         for expression, look, text, clean in (
             (_HEX, self._in_hex, lowered, self._no_hex),
-            (_BASE64, self._in_base64, data, self._no_base64),
+            (_BASE64, self._in_base64, bare, self._no_base64),
         ):
             if len(clean) > _REMEMBERED:
                 clean.clear()
@@ -174,8 +177,8 @@ class Searcher:
         """Check sums in a run of base64; returns whether there are any."""
         found = False
         for start in _AFTER_SIGN.finditer(run):
-            text = run[start.start() : start.start() + 86].translate(_URL_SAFE)
-            prefix = urlsafe_b64decode(text[:8])[:_PREFIX]
+            text = run[start.start() : start.start() + 86].translate(_STANDARD)
+            prefix = a2b_base64(text[:8])[:_PREFIX]
             found |= yield from self._looked_up(begin + start.start(), prefix, text, False)
         return found
 
@@ -189,7 +192,7 @@ class Searcher:
             name = self._names[table[at] & ((1 << _INDEX) - 1)]
             at += 1
             for kind, digest in sums(name):
-                coded = digest.hex().encode() if in_hex else urlsafe_b64encode(digest).rstrip(b"=")
+                coded = digest.hex().encode() if in_hex else b2a_base64(digest, newline=False).rstrip(b"=")
                 # Of a long one a part tells as much.
                 same = coded[: len(text)] if len(coded) > len(text) else coded
                 if text.startswith(same) and (len(text) == 8) == (kind == "crc32"):
