@@ -146,14 +146,13 @@ def _say_seen(found: re.Match[bytes]) -> bytes | None:
 
 
 def _spell_entity(old: bytes, new: bytes) -> bytes:
-    """By number, in as many digits as there is room for; where there is not, the letter as often."""
+    """By number, in as many digits as there is room for; where that is two, as one of few letters."""
     end = b";" if old.endswith(b";") else b""
     room = len(old) - 2 - len(end)
     if old[1:2] == b"#" and old[2:3] in b"xX":
-        spelt = b"&#x%0*x%b" % (room - 1, new[0], end)
-    else:
-        spelt = b"&#%0*d%b" % (room, new[0], end)
-    return spelt if len(spelt) == len(old) else new[:1] * len(old)
+        return b"&#x%0*x%b" % (room - 1, new[0], end)
+    letter = new[0] if room > 2 or new[0] < 100 else 97 + new[0] % 3
+    return b"&#%0*d%b" % (room, letter, end)
 
 
 def _say_escaped(found: re.Match[bytes]) -> bytes:

@@ -44,24 +44,28 @@ class _Way(NamedTuple):
     lens: Callable[[bytearray], Pieces]
     after: tuple[str, ...] = ()
     """Lenses that what is seen may have to be read through."""
+    glues: bool = False
+    """What it shows side by side may stand apart."""
 
 
-# fmt: off
+def _way(name: str, sign: bytes, after: str = "", glues: bool = False) -> _Way:
+    return _Way(name, re.compile(sign), getattr(codings, name), tuple(after.split()), glues)
+
+
 _WAYS = (
-    _Way("runs", re.compile(rb"[A-Za-z0-9+/_-]{12}"), codings.runs, ("runs", "percent", "entities", "escapes")),
-    _Way("hexed", re.compile(rb"[0-9a-fA-F]{16}"), codings.hexed, ("percent",)),
-    _Way("words", re.compile(rb"=\?"), codings.words, ("runs", "percent", "squeezed")),
-    _Way("percent", re.compile(rb"%[0-9a-fA-F]{2}"), codings.percent, ("runs", "percent", "entities", "words")),
-    _Way("entities", re.compile(rb"&[#a-zA-Z]"), codings.entities, ("runs", "percent", "entities")),
-    _Way("escapes", re.compile(rb"\\"), codings.escapes, ("percent", "entities", "seen")),
-    _Way("quoted", re.compile(rb"=(?:[0-9a-fA-F]{2}|\r?\n)"), codings.quoted, ("percent", "entities", "seen")),
-    _Way("uuencoded", re.compile(rb"(?m)^begin "), codings.uuencoded, ("joined", "percent", "entities")),
-    _Way("seen", re.compile(rb"<[a-zA-Z/!?]|&[#a-zA-Z]"), codings.seen, ("runs", "percent", "squeezed")),
-    _Way("joined", re.compile(rb"\n|[\x80-\xff]"), codings.joined, ("runs", "words", "percent", "entities")),
-    _Way("loose", re.compile(rb"[\n\"(\\;]|[@.][ \t]|[ \t][@.]"), codings.loose, ("runs", "words", "percent")),
-    _Way("squeezed", re.compile(rb"\s|[\x80-\xff]"), codings.squeezed),
+    _way("runs", rb"[A-Za-z0-9+/_-]{12}", "runs percent entities escapes"),
+    _way("hexed", rb"[0-9a-fA-F]{16}", "percent"),
+    _way("words", rb"=\?", "runs percent squeezed"),
+    _way("percent", rb"%[0-9a-fA-F]{2}", "runs percent entities words"),
+    _way("entities", rb"&[#a-zA-Z]", "runs percent entities"),
+    _way("escapes", rb"\\", "percent entities seen"),
+    _way("quoted", rb"=(?:[0-9a-fA-F]{2}|\r?\n)", "percent entities seen"),
+    _way("uuencoded", rb"(?m)^begin ", "joined percent entities"),
+    _way("seen", rb"<[a-zA-Z/!?]|&[#a-zA-Z]", "runs percent squeezed", glues=True),
+    _way("joined", rb"\n|[\x80-\xff]", "runs words percent entities", glues=True),
+    _way("loose", rb"[\n\"(\\;]|[@.][ \t]|[ \t][@.]", "runs words percent", glues=True),
+    _way("squeezed", rb"\s|[\x80-\xff]", glues=True),
 )
-# fmt: on
 _BY_NAME = {way.name: way for way in _WAYS}
 _ALL = tuple(way.name for way in _WAYS if way.name != "loose")
 _FOR_HEADERS = tuple(way.name for way in _WAYS if way.name not in ("joined", "uuencoded"))
@@ -96,7 +100,7 @@ class Scrubber:
             where: what it is, for who counts.
             header: it is one or more header fields.
         """
-        self._read(text, where, _FOR_HEADERS if header else _ALL, 0)
+        self._read(text, where, _FOR_HEADERS if header else _ALL)
 
     def scrub_in(self, text: bytearray, where: str, charset: str) -> bool:
         """Mask all names in a text of a charset; False: some can't be overwritten at their length."""
@@ -116,10 +120,16 @@ class Scrubber:
         else:
             self.scrub(data, where)
 
-    def mask(self, text: bytearray, where: str) -> None:
-        """Mask the names that stand in a text as they are, or spelt in a way that can't be read back."""
-        found = [self._whole(text, hit) for hit in self._searcher.find(bytes(text))]
-        for hit in _apart(found):
+    def mask(self, text: bytearray, where: str, glued: bool = False) -> None:
+        """Mask the names that stand in a text as they are, or spelt in a way that can't be read back.
+
+        Args:
+            text: changed in place.
+            where: what it is, for who counts.
+            glued: what stands in front of a domain need not belong to it.
+        """
+        hits = self._searcher.find(bytes(text))
+        for hit in _apart(hits if glued else [self._whole(text, hit) for hit in hits]):
             text[hit.start : hit.end] = self._masked(bytes(text[hit.start : hit.end]), hit)
             self.masked[f"{where}/{hit.kind}"] += 1
 
@@ -150,18 +160,28 @@ class Scrubber:
         found = (_VERP if verp else _FRONT).match(before)
         return hit._replace(start=hit.start - found.end()) if found else hit
 
-    def _read(self, text: bytearray, where: str, ways: tuple[str, ...], depth: int) -> None:
-        for name in ways if depth < MAX_DEPTH else ():
-            way = _BY_NAME[name]
-            if self._room < len(text) or not way.sign.search(text):
-                continue
-            lens = way.lens(text)
-            if not lens.shows:
-                continue
+    def _read(
+        self, text: bytearray, where: str, ways: tuple[str, ...], depth: int = 0, glued: bool = False
+    ) -> None:
+        """Mask names in a text; first where they are coded, last where something stands within them."""
+        through = [_BY_NAME[name] for name in ways] if depth < MAX_DEPTH else []
+        for way in through:
+            if not way.glues:
+                self._look(text, where, way, depth, glued)
+        self.mask(text, where, glued)
+        for way in through:
+            if way.glues:
+                self._look(text, where, way, depth, glued)
+
+    def _look(self, text: bytearray, where: str, way: _Way, depth: int, glued: bool) -> None:
+        """Mask names in what a lens shows of a text."""
+        if self._room < len(text) or not way.sign.search(text):
+            return
+        lens = way.lens(text)
+        if lens.shows:
             self._room -= len(lens.text)
-            self._read(lens.text, where, way.after, depth + 1)
+            self._read(lens.text, where, way.after, depth + 1, glued or way.glues)
             lens.back()
-        self.mask(text, where)
 
 
 def _woven(said: bytes, letters: str) -> bytes:

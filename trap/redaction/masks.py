@@ -22,6 +22,7 @@ _LETTERS = "bcdfghjklmnpqrstvwxz"
 """Without vowels: what is drawn is no word, and hardly a name."""
 _HEX = re.compile(r"(?=.*[0-9])(?:[0-9a-f]{2}){3,}|(?=.*[0-9])(?:[0-9A-F]{2}){3,}")
 _ESCAPE = re.compile(r"([%=])([0-9A-Fa-f]{2})")
+_FOREIGN = re.compile(r"[^\x00-\x7f]")
 _PIECES = re.compile(r"([^a-zA-Z0-9\x80-\U0010ffff]+)")
 
 
@@ -43,7 +44,7 @@ def mask(text: str, key: bytes, identity: str, turn: int = 0, word: bool = False
     local, at, domain = text.rpartition("@")
     if at:
         return _plain(local, key, turn) + at + mask(domain, key, identity.rpartition("@")[2], turn)
-    if not word and registrable(text.rstrip(".")):
+    if not word and registrable(_FOREIGN.sub("x", text.rstrip("."))):
         return _domain(text, key, turn)
     return _plain(text, key, turn)
 

@@ -117,8 +117,10 @@ class Sheet:
         written = self._text(lens.text if lens else body, region, scrubber)
         if lens:
             written &= lens.back()
-            # Some letters of its code may by chance be a name.
-            scrubber.mask(body, region.encoding)
+            # Letters of its code may by chance be a name, or how one is coded.
+            coded = codings.squeezed(body)
+            scrubber.mask(coded.text, region.encoding)
+            coded.back()
         self._data[region.start : region.end] = body
         return written
 
