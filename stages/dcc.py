@@ -5,7 +5,8 @@ given the body and its MIME fields. The other fields are left out: their sums (M
 of what one recipient alone may have got, so whoever chose them could ask DCC which of his recipients tell.
 
 It needs dccproc, which Debian does not have, and servers that answer: before each report they are asked about
-a message of ours (-Q). Many is many: a report told twice counts no more than once. It can't be taken back.
+a message of ours (-Q). Many is many: a report that is told twice counts once, so what may have got lost is
+told again. It can't be taken back.
 """
 
 import re
@@ -46,6 +47,8 @@ class Dcc(CheckSums):
         ValueError: a setting makes no sense.
     """
 
+    repeatable = True
+
     def __init__(
         self,
         place: Place,
@@ -76,7 +79,7 @@ class Dcc(CheckSums):
             sending.commit()
             return await self._tell(["-t", "many"], shown, program)
 
-        return await self.backends.ask(question)
+        return await self.backends.ask(question, letter.id)
 
     async def summary(self, job: Job, to: str) -> str:
         """What dccproc is given; the sums of it are all that leaves."""

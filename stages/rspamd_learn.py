@@ -4,7 +4,8 @@ Both are told to the controller, which gets the original: it should be your own.
 and the statistics of words.
 
 * `fuzzy`: /fuzzyadd with `flag` and `weight`. Told twice, the weight counts twice: so it is told once.
-* `bayes`: /learnspam. What is known already is said to be; that counts as told.
+* `bayes`: /learnspam. What is known already is said to be; that counts as told. Where only this is told, what
+  may have got lost on the way is told again.
 
 Each is a report of its own. A fuzzy hash can be taken back (/fuzzydel); what was learnt can't: to learn it as
 ham would be another claim.
@@ -70,6 +71,7 @@ class RspamdLearn(CheckSums):
             raise ValueError(f"weight: {weight} is none; they are 1 to {MAX_WEIGHT}")
         self._secret = [("Password", password)] if password else []
         self._flag, self._weight = ("Flag", str(flag)), ("Weight", str(weight))
+        self.repeatable = "fuzzy" not in tell
         self._trusted: set[Address] = set()
         hint = "is it rspamd's controller (worker-controller.inc), and is `password` its enable_password?"
         dialect = Dialect("rspamd", self._open, self._probe, hint)
@@ -92,7 +94,7 @@ class RspamdLearn(CheckSums):
         command = "fuzzyadd" if fuzzy else "learnspam"
         fields = [self._flag, self._weight, *self._secret] if fuzzy else self._secret
         answer = await self.backends.ask(
-            lambda session: session.tell(command, message, fields, sending.commit)
+            lambda session: session.tell(command, message, fields, sending.commit), letter.id
         )
         if answer.status == 208:
             return "known already"

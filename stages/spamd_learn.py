@@ -5,9 +5,9 @@
   mails the whole message. So as soon as `remote` is told, all that spamd gets is the redacted message, which
   has passed the gate; also for `local`. Who wants the original learnt, too, makes two stages of this.
 
-It is done when spamd says so (DidSet). It learns nothing twice: a message that it knows is `failed` here, and
-so is every one when Bayes is off. It must be started with --allow-tell, which is found out beforehand.
-What was done can be taken back (TELL, Remove).
+It is done when spamd says so (DidSet). It learns nothing twice: what may have got lost on the way is told
+again, and a message that it knows already is `failed` here; so is every one when Bayes is off. It must run with
+--allow-tell, which is found out beforehand. What was done can be taken back (TELL, Remove).
 """
 
 import re
@@ -67,7 +67,7 @@ class SpamdLearn(CheckSums):
             raise ValueError(f"user: {user!r} is no user's name; letters, digits and signs, without spaces")
         self._where = sorted(set(tell))
         self._user = user
-        self.original = "remote" not in tell
+        self.original = self.repeatable = "remote" not in tell
         self._allowed: frozenset[Address] = frozenset()
         hint = (
             "start spamd with --allow-tell (Debian: OPTIONS in /etc/default/spamd), and let this host in (-A)"
@@ -93,7 +93,7 @@ class SpamdLearn(CheckSums):
             except Denied as error:
                 raise self._denied(error) from None
 
-        done = await self.backends.ask(question)
+        done = await self.backends.ask(question, letter.id)
         if not done:
             raise Refused("spamd did nothing: it knows the message, or Bayes is off, or no network took it")
         return f"DidSet: {', '.join(sorted(done))}"

@@ -11,7 +11,7 @@ import pytest
 from checksumkit import TEXT, job, trial
 from daemons import Daemon, told
 from daemons import spamd as running_spamd
-from fakeserver import Mute, Talk, fake
+from fakeserver import Mute, Talk, fake, others_are_answered
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -152,10 +152,26 @@ async def test_networks_get_to_see_the_redacted_message_only(tmp_path: Path) -> 
             assert b"barrister" in shown.text and b"trap.example" not in shown.text
 
 
-async def test_one_that_dies_of_it_is_not_told_again(tmp_path: Path) -> None:
+async def test_one_that_dies_of_it_is_told_again_what_it_learns_once(tmp_path: Path) -> None:
+    """But no message may end spamd for ever."""
     async with (
         fake(tmp_path, answering(b"")) as server,
         trial(SpamdLearn, tmp_path, spamd=server.address) as spam,
+    ):
+        (report,) = await spam.tell(job())
+        assert report.state == "gathering" and "hung up" in report.word
+        for _ in range(2):
+            others_are_answered(spam.reporter)
+            (report,) = await spam.again()
+        assert report.state == "failed" and "3 conversations broke" in report.word
+        assert server.accepted == 4
+
+
+async def test_one_that_dies_of_it_is_not_told_again_what_it_passes_on(tmp_path: Path) -> None:
+    settings = {"tell": ["remote"], "terms": Terms(gather=Duration("0s"))}
+    async with (
+        fake(tmp_path, answering(b"")) as server,
+        trial(SpamdLearn, tmp_path, spamd=server.address, **settings) as spam,
     ):
         (report,) = await spam.tell(job())
         assert report.state == "unsure" and "hung up" in report.word
