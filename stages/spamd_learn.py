@@ -6,8 +6,8 @@
   has passed the gate; also for `local`. Who wants the original learnt, too, makes two stages of this.
 
 It is done when spamd says so (DidSet). It learns nothing twice: what may have got lost on the way is told
-again, and a message that it knows already is `failed` here; so is every one when Bayes is off. It must run with
---allow-tell, which is found out beforehand. What was done can be taken back (TELL, Remove).
+again, and a message that it knows already is `failed` here; so is every one when Bayes is off. It must run
+with --allow-tell, which is found out beforehand. What was done can be taken back (TELL, Remove).
 """
 
 import re
