@@ -113,10 +113,13 @@ class Dnsbl:
             Unavailable: the state can't be read or written, or others hold it for too long.
         """
         found = [self._gatherer.gather(job) for job in jobs]  # before others have to wait for us
-        now = time.time()
         try:
-            with self._store.transaction():
-                return [self._count(job, each, now) for job, each in zip(jobs, found, strict=True)]
+            try:
+                return self._count_all(jobs, found)
+            except sqlite3.DatabaseError as error:
+                if not self._store.repair(error):
+                    raise
+                return self._count_all(jobs, found)
         except (OSError, sqlite3.Error) as error:
             self._store.close()
             raise Unavailable(f"evidence in {self._state_dir}: {error}") from error
@@ -127,12 +130,18 @@ class Dnsbl:
         try:
             self._publisher.tick()
         except (OSError, sqlite3.Error) as error:
-            self._store.close()
-            log.error("lists can't be published now: %s", error)
+            if not (isinstance(error, sqlite3.Error) and self._store.repair(error)):
+                self._store.close()
+                log.error("lists can't be published now: %s", error)
 
     def close(self) -> None:
         """Close the state's file."""
         self._store.close()
+
+    def _count_all(self, jobs: list[Job], found: list[Evidence]) -> list[Verdict]:
+        now = time.time()
+        with self._store.transaction():
+            return [self._count(job, each, now) for job, each in zip(jobs, found, strict=True)]
 
     def _count(self, job: Job, evidence: Evidence, now: float) -> Verdict:
         """Count one job unless it is counted already; in a transaction."""

@@ -17,7 +17,7 @@ from stages.shared.suffixes import registrable
 from trap import fsio
 from trap.envelope import printable
 from trap.redaction.identities import Identities
-from trap.traces import shares
+from trap.redaction.search import Searcher
 
 MAX_FILE = 16 << 20
 """Bytes of a file of what is allowed."""
@@ -138,7 +138,7 @@ class Allowed:
             *(a.rpartition("@")[2] for a in identities.addresses),
         }
         self._our_domains = frozenset(registrable(name) or name for name in names)
-        self._our_names = sorted(identities.names())
+        self._searcher = Searcher(identities)
         self._why = lru_cache(_REMEMBERED)(self._look)
 
     def why(self, thing: Named, also: str = "", persons: Entries | None = None) -> str:
@@ -158,6 +158,8 @@ class Allowed:
         return self._large.owns_ip(ip, ptr) if ptr else ""
 
     def _look(self, thing: Named) -> str:
+        if any(True for _ in self._searcher.find(thing.key.encode())):
+            return "our own"  # or it spells us, were it backwards: what is published must name no trap
         if thing.kind == "address":
             return self._why_address(thing.key)
         return self._why_domain(thing.key) if thing.kind == "domain" else ""
@@ -176,10 +178,7 @@ class Allowed:
             return "people register below it"
         if owner := self._large.owns_domain(key):
             return owner
-        # Also what only resembles us: that this one of all domains is listed would tell something.
-        if key in self._our_domains or shares(key, self._our_names):
-            return "our own"
-        return ""
+        return "our own" if key in self._our_domains else ""
 
 
 def _network(text: str) -> Network | None:

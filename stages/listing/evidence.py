@@ -115,11 +115,6 @@ class Gatherer:
                     if rcpt.tag
                     else "came to a trap without a tag"
                 )
-        if _noted(job, "extract").get("donor"):
-            return "forwarded by a donor"
-        # Whatever the queue of the stage policy is called, and if there are several.
-        if any(isinstance(notes, dict) and notes.get("never_report") for notes in job.notes.values()):
-            return "never_report"
         return self._sentinel.holds(job)
 
     def _client(self, job: Job) -> Address | None:

@@ -8,6 +8,7 @@ draft-vixie-dnsop-dns-rpz.
 """
 
 import base64
+import re
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ LONGEST_NAME = 180
 """Characters of a domain in a zone, whose own name has to fit behind it."""
 HOUR = 3600
 
+_ZEROS = re.compile(r"zz(?:\.zz)+")
 _CLASSES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _WORDS = {
     "addresses": "Sent mail to spamtraps",
@@ -195,8 +197,8 @@ def _policy_ip(key: str) -> str:
     """
     network = ip_network(key)
     words = str(network.network_address).split(":" if isinstance(network, IPv6Network) else ".")
-    text = ".".join(word or "zz" for word in reversed(words)).replace("zz.zz", "zz")
-    return f"{network.prefixlen}.{text}.rpz-ip"
+    text = ".".join(word or "zz" for word in reversed(words))
+    return f"{network.prefixlen}.{_ZEROS.sub('zz', text)}.rpz-ip"
 
 
 # -- for people and programs -----------------------------------------------------------------------

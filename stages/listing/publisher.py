@@ -23,7 +23,8 @@ from stages.listing.allowed import Allowed, Entries
 from stages.listing.formats import Edition, Listed, documents, listed
 from stages.listing.names import Named
 from stages.listing.removals import Removals
-from stages.listing.store import Store, tell, told
+from stages.listing.store import Store
+from stages.listing.tables import tell, told
 from stages.listing.terms import Bar, Publication
 from trap import fsio
 
@@ -97,7 +98,7 @@ class Publisher:
         """
         db = self._store.db
         persons = Entries(("", key) for (key,) in db.execute("SELECT key FROM allowed"))
-        removed = {key for (key,) in db.execute("SELECT key FROM removal WHERE until > ?", (now,))}
+        removed: dict[str, float] = dict(db.execute("SELECT key, until FROM removal").fetchall())
         for name in self._bars:
             self._bring(name, now, removed, persons)
         self._store.clean(now)
@@ -119,7 +120,7 @@ class Publisher:
         written = told(self._store.db, f"written {name}")
         return not written <= now < written + self._settings.valid / 3
 
-    def _bring(self, name: str, now: float, removed: set[str], persons: Entries) -> None:
+    def _bring(self, name: str, now: float, removed: Mapping[str, float], persons: Entries) -> None:
         """Bring one list up to date."""
         db = self._store.db
         rows = db.execute(
@@ -128,7 +129,7 @@ class Publisher:
         old = {row[0]: Listed(*row) for row in rows}
         new: dict[str, Listed] = {}
         for entry in self._store.candidates(name, now):
-            fit = entry.key not in removed and not self._why(name, entry.key, entry.also, persons)
+            fit = removed.get(entry.key, 0.0) <= now and not self._why(name, entry.key, entry.also, persons)
             if fit:
                 told_ = (entry.first, entry.last, entry.hits, entry.networks)
                 new[entry.key] = listed(entry.key, entry.also, *told_)

@@ -7,58 +7,28 @@ so a flood of names that came once drives out nothing but itself.
 """
 
 import sqlite3
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
 from stages.listing import score
+from stages.listing.tables import connect, is_damaged, set_aside
 from stages.listing.terms import LISTS, MOST_WITNESSES, Bar
 from trap.job import ID_DIGITS
 
 FILE = "listings.db"
 REMEMBER = 2 * 86400.0
 """Seconds for which a job that was counted is known: longer than any waits in its queue."""
-BUSY = 10.0
-"""Seconds to wait for another's transaction."""
 _CLEANED = 5000
 """Rows that are removed at a time."""
-_PART = 16
-"""Part of the entries that goes when there are too many."""
-_VERSION = 1
+_LEFT = 0.75
+"""Share of the bytes there may be that is left when there were too many."""
 
 TRAP, NETWORK, SYSTEM = range(3)
 """Kinds of witnesses: recipients, networks, autonomous systems."""
 
-_SCHEMA = """
-PRAGMA journal_mode = wal;
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS entry (
-    n INTEGER PRIMARY KEY, list TEXT NOT NULL, key TEXT NOT NULL, also TEXT NOT NULL, level REAL NOT NULL,
-    hits INTEGER NOT NULL, first REAL NOT NULL, last REAL NOT NULL, UNIQUE (list, key));
-CREATE INDEX IF NOT EXISTS entry_level ON entry (list, level);
-CREATE INDEX IF NOT EXISTS entry_last ON entry (list, last);
-CREATE INDEX IF NOT EXISTS entry_also ON entry (also) WHERE also != '';
-CREATE TABLE IF NOT EXISTS witness (
-    entry INTEGER NOT NULL REFERENCES entry ON DELETE CASCADE, kind INTEGER NOT NULL, hash BLOB NOT NULL,
-    at REAL NOT NULL, PRIMARY KEY (entry, kind, hash)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS job (id TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS removal (
-    key TEXT PRIMARY KEY, at REAL NOT NULL, until REAL NOT NULL, again REAL NOT NULL,
-    times INTEGER NOT NULL, asked INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS allowed (key TEXT PRIMARY KEY, at REAL NOT NULL, why TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS published (
-    list TEXT NOT NULL, key TEXT NOT NULL, also TEXT NOT NULL, first REAL NOT NULL, last REAL NOT NULL,
-    hits INTEGER NOT NULL, networks INTEGER NOT NULL, PRIMARY KEY (list, key)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS change (
-    list TEXT NOT NULL, at REAL NOT NULL, added INTEGER NOT NULL, removed INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS hold (
-    list TEXT NOT NULL, way TEXT NOT NULL, since REAL NOT NULL, number INTEGER NOT NULL,
-    released INTEGER NOT NULL, PRIMARY KEY (list, way)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS told (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
-COMMIT;
-"""
 _SEEN = "(SELECT count(*) FROM witness WHERE entry = n AND kind = {} AND at >= :since)"
 _ENTRIES = f"""SELECT list, key, also, level, hits, first, last, {_SEEN.format(TRAP)} AS traps,
     coalesce(nullif({_SEEN.format(SYSTEM)}, 0), {_SEEN.format(NETWORK)}) AS networks FROM entry WHERE """  # noqa: S608
@@ -109,13 +79,32 @@ class Store:
         self._bars = bars
         self._max_bytes = max_bytes
         self._db: sqlite3.Connection | None = None
+        self._opened: int | None = None
+        """Inode of the file."""
 
     @property
     def db(self) -> sqlite3.Connection:
         """The open file."""
         if self._db is None:
-            self._db = self._connect()
+            try:
+                self._db = connect(self.path, self._bars)
+            finally:
+                self._opened = self.path.stat().st_ino if self.path.exists() else None
         return self._db
+
+    def repair(self, error: sqlite3.Error) -> bool:
+        """Begin anew when the file is damaged: nobody is listed for what nobody knows any more.
+
+        Returns:
+            Whether it was: then it is worth another try.
+        """
+        if not is_damaged(error):
+            return False
+        self.close()
+        # Another worker may have been faster: then what has the name now is a new one.
+        if self.path.exists() and self.path.stat().st_ino == self._opened:
+            set_aside(self.path, error)
+        return True
 
     def close(self) -> None:
         """Close the file; whoever needs it opens it again."""
@@ -229,8 +218,9 @@ class Store:
                     (name, now - bar.expire, _CLEANED),
                 )
             db.execute("DELETE FROM removal WHERE again < ?", (now - 30 * 86400,))
-            if self._used() > self._max_bytes:
-                self._shrink(db)
+            used = self._used()
+            if used > self._max_bytes:
+                self._shrink(db, 1 - _LEFT * self._max_bytes / used)
 
     def _used(self) -> int:
         pages, free, size = (
@@ -239,54 +229,14 @@ class Store:
         )
         return int((pages - free) * size)
 
-    def _shrink(self, db: sqlite3.Connection) -> None:
-        """Forget the older half of the jobs, and a part of the entries: those with the lowest scores."""
+    def _shrink(self, db: sqlite3.Connection, share: float) -> None:
+        """Forget a share of the jobs, the oldest, and one of the entries: those with the lowest scores."""
         jobs = db.execute("SELECT count(*) FROM job").fetchone()[0]
-        db.execute("DELETE FROM job WHERE id IN (SELECT id FROM job ORDER BY id LIMIT ?)", (jobs // 2,))
+        oldest = "SELECT id FROM job ORDER BY id LIMIT ?"
+        db.execute(f"DELETE FROM job WHERE id IN ({oldest})", (ceil(jobs * share),))  # noqa: S608 - words of ours
         for name in LISTS:
             number = db.execute("SELECT count(*) FROM entry WHERE list = ?", (name,)).fetchone()[0]
             db.execute(
                 "DELETE FROM entry WHERE n IN (SELECT n FROM entry WHERE list = ? ORDER BY level LIMIT ?)",
-                (name, -(-number // _PART)),
+                (name, ceil(number * share)),
             )
-
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None)
-        try:
-            db.execute("PRAGMA synchronous = normal")
-            db.execute("PRAGMA foreign_keys = on")
-            db.executescript(_SCHEMA)
-            found = db.execute("PRAGMA user_version").fetchone()[0]
-            if found not in (0, _VERSION):
-                raise sqlite3.DatabaseError(f"{self.path}: made by another version of spamtrap")
-            self._level(db)
-        except BaseException:  # whatever it was: it is raised again
-            db.close()
-            raise
-        return db
-
-    def _level(self, db: sqlite3.Connection) -> None:
-        """Keep scores as they are when a half-life was changed."""
-        now = time.time()
-        db.execute("BEGIN IMMEDIATE")
-        db.execute(f"PRAGMA user_version = {_VERSION}")
-        for name, bar in self._bars.items():
-            row = db.execute("SELECT value FROM told WHERE name = ?", (f"half_life {name}",)).fetchone()
-            if row and row[0] != bar.half_life:
-                db.execute(
-                    "UPDATE entry SET level = level - ?1 / ?2 + ?1 / ?3 WHERE list = ?4",
-                    (now, row[0], float(bar.half_life), name),
-                )
-            db.execute("REPLACE INTO told VALUES (?, ?)", (f"half_life {name}", float(bar.half_life)))
-        db.execute("COMMIT")
-
-
-def told(db: sqlite3.Connection, name: str) -> float:
-    """A number that was noted; 0 when it was not."""
-    row: Sequence[float] | None = db.execute("SELECT value FROM told WHERE name = ?", (name,)).fetchone()
-    return row[0] if row else 0.0
-
-
-def tell(db: sqlite3.Connection, name: str, value: float) -> None:
-    """Note a number."""
-    db.execute("REPLACE INTO told VALUES (?, ?)", (name, value))

@@ -24,8 +24,8 @@ class Bar(Base, frozen=True):
     """
 
     min_score: float = 1.5
-    """A hit counts 1 as it comes, and half as much after every half_life: 0.5 is one hit, for a half-life; 1.5
-    are two that are not far apart."""
+    """A hit counts 1 as it comes, and half as much after every half_life: 0.5 is one hit, for a half-life;
+    1.5 are two that are not far apart."""
     min_traps: int = 2
     """Different recipients that were hit."""
     min_networks: int = 1

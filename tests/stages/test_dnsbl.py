@@ -80,7 +80,7 @@ class TestWhatCounts:
     def test_state_that_others_hold_is_unavailable(
         self, stage: Dnsbl, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("stages.listing.store.BUSY", 0.05)
+        monkeypatch.setattr("stages.listing.tables.BUSY", 0.05)
         stage._store.close()
         stage.process(letter())
         other = sqlite3.connect(stage._store.path, isolation_level=None)
