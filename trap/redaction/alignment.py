@@ -30,6 +30,8 @@ LIKENESS = 0.5
 """Share of the words of a place that two copies have in common, if there is anything to compare."""
 KEYS = ("url", "field")
 """How names of places begin that hold no prose: what varies there is a key, however little is alike."""
+FEW = 8
+"""Words of a field that may all be somebody's."""
 AROUND, CROWD = 16, 16
 """So many words around one, before it and after it; if more of them than that vary, it is another text."""
 _MIN_KEY = 4
@@ -39,7 +41,7 @@ _FEW = 3
 
 # Scripts that put no space between words have one in each character.
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]{{1,400}}")
+_WORD = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]{{1,400}}")
 _JOINT = re.compile(r"[-_.+/=~%:$]{1,3}")
 _TIME = re.compile(r"[0-9]{1,4}(?:[-.:/ ][0-9]{1,9}){1,7}")
 """Dates, times, versions, addresses."""
@@ -106,11 +108,10 @@ def _unique(place: str, words: Sequence[_Word], other: str) -> set[int]:
     near = [pair in pairs for pair in pairwise(["", *(word.text for word in words), ""])]
     apart = [word for word in words if not (near[word.number] or near[word.number + 1])]
     found = {word.number for word in apart if _is_mixed(word.text) or word.text.lower() not in known}
-    if len(words) - len(apart) >= LIKENESS * len(words):
+    is_key = place.startswith(KEYS)
+    if len(words) - len(apart) >= LIKENESS * len(words) or (is_key and len(words) <= FEW):
         return found
-    if place.startswith(KEYS):
-        return {number for number in found if _is_mixed(words[number].text)}
-    return set()
+    return {number for number in found if is_key and _is_mixed(words[number].text)}
 
 
 def _is_mixed(word: str) -> bool:
@@ -167,8 +168,8 @@ def _tells(place: str, word: str) -> bool:
     if word.isdigit():
         fewest = _MIN_KEY if place.startswith(KEYS) else MIN_NUMBER
         return len(word) >= fewest and not is_date(word)
-    low = word.lower().strip("_")
-    if common(low) or low in _TIMES or _MEASURE.fullmatch(low):
+    low = word.lower()
+    if (low.isascii() and common(low)) or low in _TIMES or _MEASURE.fullmatch(low):
         return False
     # Of short words only names tell somebody; scripts without cases have short words of two characters.
     return len(word) >= SHORTEST or not word.isascii() or word.istitle()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import islice
 from typing import NamedTuple
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from publicsuffixlist import PublicSuffixList
 
@@ -158,8 +158,11 @@ def _senders(_: str, value: str) -> Iterator[str]:
 
 
 def _links(name: str, value: str) -> Iterator[str]:
-    yield from _senders(name, URL.sub(" ", value))
-    yield from _other(name, value)
+    for url in islice(URL.finditer(value), MAX_FOUND):
+        yield from in_url(url[0], shown=False)
+    rest = URL.sub(" ", value)
+    yield from _senders(name, rest)
+    yield from _other(name, rest)
 
 
 def _type(_: str, value: str) -> Iterator[str]:
@@ -232,11 +235,17 @@ def _list() -> PublicSuffixList:
     return PublicSuffixList()
 
 
-def in_url(url: str, depth: int = 0) -> Iterator[str]:
-    """Keys in a URL: in labels below its domain, in its path, its parameters and those it redirects to."""
+def in_url(url: str, depth: int = 0, shown: bool = True) -> Iterator[str]:
+    """Keys in a URL: in labels below its domain, in its path, its parameters and those it redirects to.
+
+    Args:
+        url: as it stands.
+        depth: redirections it was found in.
+        shown: the address in it, if it is one for mail, is to be seen by people: then it is evidence.
+    """
     if url[:7].lower() == "mailto:":
-        address, _, rest = unquoted(url[7:]).partition("?")
-        yield from in_sender(address, shown=True)
+        address, _, rest = url[7:].partition("?")
+        yield from in_sender(unquote(address), shown)
         yield from _parameters(rest, depth)
         return
     authority, path, rest = _parts(url)
@@ -270,15 +279,15 @@ def without_domains(value: str) -> str:
 
 def _parameters(rest: str, depth: int) -> Iterator[str]:
     for each in re.split(r"[&;?#]", rest):
-        key, equals, value = each.partition("=")
-        if not equals:
-            key, value = "", key
+        key, _, value = each.partition("=")
+        if not value.strip("="):  # no value, or base64 that is filled up
+            key, value = "", each
         value = unquoted(value)
         if "://" in value and depth < MAX_REDIRECTIONS:
             yield from in_url(value.partition("://")[2], depth + 1)
         elif _WHO.fullmatch(key) and len(value) <= MAX_NAME:
-            yield "" if common(value.lower()) else value
-        elif (_KEY.fullmatch(key) or not equals) and likely(value) and _is_free(value):
+            yield value if likely(value) or not common(value.lower()) else ""
+        elif (_KEY.fullmatch(key) or not key) and likely(value) and _is_free(value):
             yield value
         else:
             yield from runs(value, "-_+=.~:%$/|")
@@ -290,7 +299,7 @@ def _labels(name: str) -> Iterator[str]:
     if given := registered(name):
         for label in name.removesuffix(given).split("."):
             yield from runs(label, "-_")
-    elif not re.fullmatch(r"[0-9.:a-f]+", name):
+    elif not re.fullmatch(r"[0-9.]+|[0-9a-f.]*:[0-9a-f:.]+", name):
         yield from runs(name)
 
 

@@ -52,10 +52,12 @@ _PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[A-Z]|[0-9]+")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _JOINED = re.compile(r"[A-Za-z0-9]+(?:[-_+=/.~:%$]{1,2}[A-Za-z0-9]+)*=*")
 _NUMBER = re.compile(r"[0-9]+")
+_YEAR, _MONTH, _DAY = "(?:19[5-9][0-9]|20[0-4][0-9])", "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])"
 _DATE = re.compile(
-    r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:(?:[01][0-9]|2[0-4])[0-5][0-9](?:[0-6][0-9])?)?"
-    r"|(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])?|(?:0[1-9]|[12][0-9]|3[01])(?:0[1-9]|1[0-2])(?:19|20)[0-9]{2}"
+    f"{_YEAR}{_MONTH}{_DAY}(?:(?:[01][0-9]|2[0-4])[0-5][0-9](?:[0-6][0-9])?)?|{_YEAR}{_MONTH}?|{_DAY}{_MONTH}{_YEAR}"
 )
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_HEX = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{12,}|(?=[A-F]*[0-9])[0-9A-F]{12,}")
 _SIZE_OR_TIME = re.compile(r"[0-9]{1,5}(?:[xX][0-9]{1,5}){1,3}[xX]?|(?:19|20)[0-9]{6}[tT][0-9]{4,6}[zZ]?")
 _COLOUR = re.compile(r"[0-9a-fA-F]{6}")
 _WALLET = re.compile(
@@ -91,6 +93,8 @@ def _judge(word: str) -> bool:
     coloured = _COLOUR.fullmatch(word) is not None
     if any(len(each) >= MIN_NUMBER and not is_date(each) for each in _NUMBER.findall(word)):
         return True
+    if _HEX.fullmatch(word):
+        return not is_date(word)
     if word.isalpha():
         return not coloured and _unspeakable(word)
     pieces = _PIECE.findall(word)
@@ -103,9 +107,11 @@ _judged = lru_cache(maxsize=16384)(_judge)
 
 def likely(word: str) -> bool:
     """Whether a string may be a key where keys are expected, as in ?uid=: shorter ones count."""
-    if len(word) < SHORTEST or common(word.lower()):
+    if len(word) < SHORTEST:
         return False
-    return not word.isalpha() if word.isalnum() else bool(re.search(r"[0-9]", word))
+    if word.isdigit():
+        return not is_date(word)
+    return any(map(str.isdigit, word)) and not common(word.lower())
 
 
 def runs(text: str, joints: str = "-_+=.~:%$") -> Iterator[str]:
@@ -118,13 +124,13 @@ def runs(text: str, joints: str = "-_+=.~:%$") -> Iterator[str]:
 
 
 def _opaque_in(text: str, joints: str) -> Iterator[str]:
-    if len(text) <= _MAX_WORD and _is_coded(text):
-        yield text
+    if len(text) <= _MAX_WORD and _is_coded(inner := _without_words(text)):
+        yield inner
         return
     start, end, keyed = -1, -1, False
     for word in _WORD.finditer(text):
         key = opaque(word[0])
-        plain = not key and (_says(word[0]) or is_date(word[0]) or common(word[0].lower()))
+        plain = not key and _is_plain(word[0])
         joined = start >= 0 and all(each in joints for each in text[end : word.start()])
         if start >= 0 and (plain or not joined):
             if keyed:
@@ -137,8 +143,20 @@ def _opaque_in(text: str, joints: str) -> Iterator[str]:
         yield text[start:end]
 
 
+def _without_words(text: str) -> str:
+    """A joined string without words in front and at its end: bounce-48291734-Xk3Jq9-news."""
+    words = list(_WORD.finditer(text))
+    telling = [number for number, word in enumerate(words) if not _is_plain(word[0])]
+    if not telling:
+        return ""
+    first, last = telling[0], telling[-1]
+    return text[words[first].start() : len(text) if last + 1 == len(words) else words[last].end()]
+
+
 def _is_coded(text: str) -> bool:
     """Whether all of a string looks like base64, a UUID or a hash, with what these have between letters."""
+    if _UUID.fullmatch(text):
+        return True
     if "." in text or ":" in text or "%" in text:
         return False
     letters = "".join(_WORD.findall(text))
@@ -151,6 +169,11 @@ def _is_coded(text: str) -> bool:
     return len(letters) < 3 * len(pieces) and not all(word.isalpha() and len(word) < 3 for word in words)
 
 
+def _is_plain(word: str) -> bool:
+    """Whether a word says something; a short number does not, but belongs to what it is joined to."""
+    return is_date(word) if word.isdigit() else _says(word) or common(word.lower())
+
+
 def _says(piece: str) -> bool:
     """Whether letters of one case say something."""
     if not piece.isalpha() or len(piece) < 3:
@@ -159,10 +182,10 @@ def _says(piece: str) -> bool:
 
 
 def _unspeakable(word: str) -> bool:
-    low = word.lower()
-    rare = sum(after in _RARE.get(before, "") for before, after in pairwise(low))
-    if rare >= 2 and rare * 6 >= len(low) - 1:
+    pieces = [piece.lower() for piece in _PIECE.findall(word)]
+    rare = sum(after in _RARE.get(before, "") for piece in pieces for before, after in pairwise(piece))
+    if rare >= 2 and rare * 6 >= len(word) - 1:
         return True
-    if not set("aeiouy") & set(low):
-        return len(low) >= _FEWEST
-    return len(low) >= 8 and len(_PIECE.findall(word)) * 5 > len(word) * 2
+    if not set("aeiouy") & set(word.lower()):
+        return len(word) >= _FEWEST
+    return len(word) >= 8 and len(pieces) * 5 > len(word) * 2

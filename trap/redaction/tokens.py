@@ -45,8 +45,8 @@ _ENDLESS = re.compile(r"&#[0-9a-fA-Fx]{9,};?")
 _PROSE = re.compile(r"(?<![\w/+=.#-])[A-Za-z0-9][A-Za-z0-9_-]{13,58}[A-Za-z0-9](?![\w/+=-])")
 """What may be a key in a text; longer words are lines of a file."""
 _ROUTE = re.compile(
-    r"(?:x-)?received.*|date|arc-.*|.*dkim.*|domainkey.*|authentication-results|from|sender|return-path|x-spam.*"
-    r"|x-virus.*|x-mailer|user-agent|x-originating-ip|message-id|content-type|mime-version|x-.*-ip|received-spf"
+    r"(?:x-)?received.*|date|arc-.*|.*dkim.*|domainkey.*|authentication-results|from|sender|reply-to|x-spam.*"
+    r"|x-virus.*|x-mailer|user-agent|x-originating-ip|message-id|mime-version|x-.*-ip|received-spf"
     r"|delivered-to|x-original-to|envelope-to|content-transfer-encoding"
 )
 """Fields that vary with the way a copy took, or with who was made up as its sender: evidence."""
