@@ -49,7 +49,7 @@ def test_every_stage_is_in_readme_and_example(stage: str) -> None:
     assert block
     part = block[0]
     for setting in settings(find(stage, None)):
-        if not setting.endswith("_dir") and setting not in {"trap_domains", "targets", "before"}:  # given
+        if not setting.endswith("_dir") and setting not in {"trap_domains", "targets", "before", "place"}:  # given
             assert f"{setting}:" in part, f"{stage}: {setting}"
 
 
