@@ -18,7 +18,7 @@ import urllib.parse
 import zipfile
 import zlib
 from binascii import b2a_uu
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 Spell = Callable[[str, Random], str]
@@ -110,7 +110,12 @@ def _parts(*parts: bytes, kind: str = "mixed", preamble: str = "") -> bytes:
     )
 
 
-def _attached(name: str, data: bytes, kind: str = "application/octet-stream") -> bytes:
+def forwarded(messages: Sequence[bytes]) -> bytes:
+    """Several messages in one."""
+    return _parts(*(b"Content-Type: message/rfc822\r\n\r\n" + message for message in messages))
+
+
+def attached(name: str, data: bytes, kind: str = "application/octet-stream") -> bytes:
     head = f'Content-Type: {kind}\r\nContent-Disposition: attachment; filename="{name}"\r\n'
     part = head.encode() + b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(data)
     return _parts(b"Content-Type: text/plain\r\n\r\nSee attachment.\r\n", part)
@@ -148,8 +153,14 @@ def _q_word(text: str) -> str:
     return f"=?iso-8859-1?Q?{''.join(c if c.isalnum() else f'={ord(c):02X}' for c in text)}?="
 
 
+def _continued(text: str) -> str:
+    first, rest = (urllib.parse.quote(part, safe="") for part in (text[:7], text[7:]))
+    return f"filename*0*=utf-8''{first}; filename*1*={rest}"
+
+
 def _report(text: str) -> bytes:
-    status = f"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; a.test\r\n\r\nFinal-Recipient: rfc822; {text}\r\n"
+    status = "Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; a.test\r\n\r\n"
+    status += f"Final-Recipient: rfc822; {text}\r\n"
     original = (
         f"Content-Type: message/rfc822\r\n\r\nSubject: original\r\nX-To: {text}\r\n\r\nHello {text}\r\n"
     )
@@ -218,25 +229,23 @@ PLACES: dict[str, Put] = {
     "nested twice": lambda text: _parts(
         b"Content-Type: message/rfc822\r\n\r\n" + PLACES["text in base64"](text)
     ),
-    "nested, coded": lambda text: _attached(
+    "nested, coded": lambda text: attached(
         "m.eml", PLACES["text in quoted-printable"](text), "message/rfc822"
     ),
     "report": _report,
-    "attached text": lambda text: _attached("a.txt", f"name;{text};1".encode(), "text/csv"),
-    "name of a file": lambda text: _attached(text.replace('"', "'") + ".doc", b"hello"),
-    "continued name": lambda text: _headed("Content-Disposition: attachment; {}")(
-        f"filename*0*=utf-8''{urllib.parse.quote(text[:7], safe='')}; filename*1*={urllib.parse.quote(text[7:], safe='')}"
-    ),
+    "attached text": lambda text: attached("a.txt", f"name;{text};1".encode(), "text/csv"),
+    "name of a file": lambda text: attached(text.replace('"', "'") + ".doc", b"hello"),
+    "continued name": lambda text: _headed("Content-Disposition: attachment; {}")(_continued(text)),
     "uuencode": lambda text: _mail("text/plain", b"Look:\r\n" + _uuencoded(f"for {text}".encode())),
-    "zip": lambda text: _attached("a.zip", _zip("a.txt", f"for {text}".encode()), "application/zip"),
-    "zip in zip": lambda text: _attached("a.zip", _zip("b.zip", _zip("a.txt", f"for {text}".encode()))),
-    "name in zip": lambda text: _attached("a.zip", _zip(f"{text}.txt", b"hello")),
-    "gzip": lambda text: _attached("a.gz", gzip.compress(f"for {text}".encode())),
-    "bzip2": lambda text: _attached("a.bz2", bz2.compress(f"for {text}".encode())),
-    "xz": lambda text: _attached("a.xz", lzma.compress(f"for {text}".encode())),
-    "tar": lambda text: _attached("a.tar", _tar("a.txt", f"for {text}".encode())),
-    "PDF": lambda text: _attached("a.pdf", _pdf(text), "application/pdf"),
-    "document": lambda text: _attached(
+    "zip": lambda text: attached("a.zip", _zip("a.txt", f"for {text}".encode()), "application/zip"),
+    "zip in zip": lambda text: attached("a.zip", _zip("b.zip", _zip("a.txt", f"for {text}".encode()))),
+    "name in zip": lambda text: attached("a.zip", _zip(f"{text}.txt", b"hello")),
+    "gzip": lambda text: attached("a.gz", gzip.compress(f"for {text}".encode())),
+    "bzip2": lambda text: attached("a.bz2", bz2.compress(f"for {text}".encode())),
+    "xz": lambda text: attached("a.xz", lzma.compress(f"for {text}".encode())),
+    "tar": lambda text: attached("a.tar", _tar("a.txt", f"for {text}".encode())),
+    "PDF": lambda text: attached("a.pdf", _pdf(text), "application/pdf"),
+    "document": lambda text: attached(
         "a.docx", _zip("word/document.xml", f"<w:t>{text[:5]}</w:t><w:t>{text[5:]}</w:t>".encode())
     ),
 }

@@ -31,6 +31,8 @@ _CLOSED = (
 _CLOSED_FURTHER_ON = ((7, b"**ACE**", "an ace archive"), (2, b"-lh", "an lha archive"))
 _TNEF = b"\x78\x9f\x3e\x22"
 _PGP = re.compile(rb"^-----BEGIN PGP MESSAGE-----", re.MULTILINE)
+_ENVELOPED = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03"
+"""How a message encrypted by S/MIME begins: the object identifier of enveloped data (RFC 5652)."""
 _STREAM = re.compile(rb"stream\r?\n")
 _GLUE = re.compile(rb"\)[\s\d.-]{0,40}\(|>[\s\d.-]{0,40}<")
 _RTF_WORDS = re.compile(rb"\\[a-z]{1,32}-?\d{0,10} ?|[{}\r\n]")
@@ -82,6 +84,8 @@ def members(data: bytes, room: Room) -> Iterator[tuple[str, bytes]]:
     for at, magic, what in _CLOSED_FURTHER_ON:
         if data.startswith(magic, at):
             raise Opaque(what)
+    if _ENVELOPED in data[:32]:
+        raise Opaque("encrypted by S/MIME")
     if _PGP.search(data):
         raise Opaque("encrypted by PGP")
     for magic, unpack in _OPEN:

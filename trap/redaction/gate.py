@@ -27,7 +27,7 @@ from trap.redaction.spellings import Names
 
 OPAQUE = "opaque"
 """The kind of a leak that is none, as far as we know: what can't be looked into may hold anything."""
-MAX_DEPTH = 12
+MAX_DEPTH = 16
 """Levels of things in things."""
 MAX_LEAKS = 200
 """Leaks that are told: who masks asks again."""
@@ -44,11 +44,13 @@ _MIME = re.compile(
     rb"^(?:content-type|mime-version|received|message-id|subject):", re.IGNORECASE | re.MULTILINE
 )
 _BOUNDARY = re.compile(rb"boundary", re.IGNORECASE)
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/= \t\r\n"
+_LITTLE = 50
+"""One in so many other characters is no mistake in base64."""
 _UNSAFE_CODECS = frozenset(("punycode", "idna", "undefined"))
 """Codecs of Python that are no charsets, or not linear."""
 _NO_ASCII = re.compile(r"utf[-_]?(?:7|16|32)|cp(?:037|[25]\d\d$|1026|1140)|hz|iso2022|iso-2022")
 """Charsets whose ASCII looks otherwise."""
-_ENCRYPTED = frozenset(("application/pgp-encrypted", "multipart/encrypted"))
 
 
 class Leak(NamedTuple):
@@ -117,6 +119,7 @@ class _Gate:
         self._room = Room(_ROOM + _TIMES * len(report))
         self._seen: set[tuple[int, int]] = set()
         self._parts = 0
+        self._defects = False
 
     def leaks(self) -> Iterator[Leak]:
         """All that is found, parts first."""
@@ -125,8 +128,13 @@ class _Gate:
             yield from self._message(here, self._report, 0)
         except Opaque as error:
             yield Leak(str(here), OPAQUE, str(error), "")
+        here = here.inside("as a whole")
+        yield from self._search(here, self._report)
+        yield from self._search(here, self._report.translate(None, b" \t\r\n"))
         try:
-            yield from self._look(here.inside("as a whole"), self._report, 0, mime=False)
+            # Others may take apart in another way what is no proper MIME.
+            if self._defects:
+                yield from self._look(here, self._report, 0, mime=False)
         except Exhausted as error:
             yield Leak(str(here), OPAQUE, str(error), "")
         except Opaque:
@@ -145,14 +153,13 @@ class _Gate:
         self._parts += 1
         if self._parts > _MAX_PARTS:
             raise Opaque("too many parts")
+        self._defects |= bool(part.defects)
         yield from self._headers(here, part, depth)
-        if part.get_content_type() in _ENCRYPTED:
-            yield Leak(str(here), OPAQUE, "encrypted", "", here.part)
         payload = part.get_payload()
         if isinstance(payload, list):
             for said in (part.preamble, part.epilogue):
                 if said:
-                    yield from self._look(here.inside("beside its parts"), _bytes(said), depth + 1)
+                    yield from self._look(here.inside("beside its parts"), _bytes(said), depth)
             for number, child in enumerate(payload, 1):
                 yield from self._part(here._replace(part=(*here.part, number)), child, depth)
             return
@@ -166,11 +173,18 @@ class _Gate:
         """The body of a part, decoded as it asks for, and in its charset."""
         if coding:
             yield from self._search(here, data)
+            if coding == "base64" and len(data.translate(None, _BASE64)) * _LITTLE > len(data):
+                yield from self._look(here, data, depth + 1)  # as others read it, who don't believe that
             data = from_base64(data) if coding == "base64" else binascii.a2b_qp(data)
             here = here.inside(coding)
         charset = (part.get_content_charset() or "").lower()
-        if (not data.isascii() and charset not in _UNSAFE_CODECS) or _NO_ASCII.match(charset):
-            yield from self._look(here.inside(charset), _recoded(data, charset), depth + 1)
+        ascii_too = not _NO_ASCII.match(charset)
+        if charset not in _UNSAFE_CODECS and not (ascii_too and data.isascii()):
+            recoded = _recoded(data, charset)
+            yield from self._look(here.inside(charset or "no charset"), recoded, depth + 1)
+            if ascii_too and recoded != data:
+                yield from self._search(here, data)
+                return
         yield from self._look(here, data, depth + 1)
 
     def _headers(self, here: _Place, part: Message, depth: int) -> Iterator[Leak]:

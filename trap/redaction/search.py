@@ -18,6 +18,7 @@ from array import array
 from binascii import a2b_base64, b2a_base64
 from bisect import bisect_left
 from collections.abc import Collection, Generator, Iterator
+from functools import lru_cache
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ from trap.redaction.spellings import CODED, LONG, SHORTEST, SUMS, Names, Spellin
 
 _BLOCK = 1 << 18
 """Bytes that are searched at a time, so that who needs only the first hits need not wait for all."""
-_HEX = re.compile(rb"[0-9a-f]{8,}")
+_HEX = re.compile(rb"[0-9a-f]{16,}|\b[0-9a-f]{8}\b")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{22,}")
 _AFTER_SIGN = re.compile(rb"(?:^|(?<=[+/_-]))(?=[A-Za-z0-9+/_-]{22})")
 _STANDARD = bytes.maketrans(b"-_", b"+/")
@@ -115,9 +116,8 @@ class Searcher:
             self._spelt.append((number << 8 | kind) << 1 | spelling.whole)
 
         for number, name in enumerate(self._names):
-            for spelling in takewhile(lambda found: found.kind not in SUMS, spellings(name)):
-                if spelling.kind not in CODED:
-                    add(number, spelling)
+            for spelling in _searched(name):
+                add(number, spelling)
         for token in tokens:
             if len(token) >= SHORTEST:
                 self._names.append(token)
@@ -209,6 +209,13 @@ class Searcher:
                 entries.add(int.from_bytes(digest[:_PREFIX].ljust(_PREFIX, b"\0"), "big") << _INDEX | number)
                 heads.add(digest[:2].hex().encode())
         self._sums, self._heads = array("Q", sorted(entries)), frozenset(heads)
+
+
+@lru_cache(maxsize=512)
+def _searched(name: str) -> tuple[Spelling, ...]:
+    """Spellings that an automaton is made of."""
+    found = takewhile(lambda spelling: spelling.kind not in SUMS, spellings(name))
+    return tuple(spelling for spelling in found if spelling.kind not in CODED)
 
 
 class _Rest(NamedTuple):

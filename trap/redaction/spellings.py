@@ -135,7 +135,7 @@ def sums(name: str) -> tuple[tuple[str, bytes], ...]:
     local, at, _ = name.rpartition("@")
     said = [name, name.upper(), f"{name}\n", f"{name}\r\n"]
     if at:
-        said += (f"mailto:{name}", f"<{name}>", f"{local.capitalize()}@{name[len(local) + 1 :]}")
+        said += (f"mailto:{name}", f"<{name}>", f"{local.title()}@{name[len(local) + 1 :]}", name.title())
     else:
         said += (name.capitalize(), f"@{name}")
     found = []
@@ -199,6 +199,7 @@ def _plain(local: str, at: str, domain: str) -> Iterator[str]:
         yield from (domain.replace(".", dot) for dot in _DOT)
         if len(domain) >= LONG and "." in domain:
             yield from (domain.replace(".", dot) for dot in _FOR_DOT)
+            yield domain.replace(".", "dot")  # a text without its spaces
         return
     for sign in _AT:
         yield f"{local}{sign}{domain}"
