@@ -131,7 +131,7 @@ class _Event:
         attributes += self._sample()
         if not attributes:  # an object needs one
             attributes.append(self._attribute("email-subject", _PAYLOAD, "(none)", "subject", within="email"))
-        comment = f"{told.weight} copies from {told.first} to {told.last}"
+        comment = f"copies: {told.weight}, from {told.first} to {told.last}"
         made = self._object(_EMAIL, "email", comment, attributes)
         made["ObjectReference"] = [
             {

@@ -14,6 +14,8 @@ from email.header import decode_header
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
+import msgspec
+
 ROUNDS = 6
 """Times that different codings are undone in turns; a text that needs more can't be read."""
 _AGAIN_PERCENT = re.compile(rb"%(?:25)+(?=[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})")
@@ -103,6 +105,7 @@ def readings(data: bytes) -> Iterator[Reading]:
     if is_binary(data):
         data = b"\n".join(_STRINGS.findall(data))
     yield from _inner(data)
+    yield from _of_json(data)
     texts = [data]
     if _QP.search(data):
         texts.append(_undo_qp(data))
@@ -114,6 +117,24 @@ def readings(data: bytes) -> Iterator[Reading]:
         if plain is not data:
             yield from _inner(plain)
         yield from _shown(plain)
+
+
+def _of_json(data: bytes) -> Iterator[Reading]:
+    """The strings of a JSON document that have lines: written as \\n, their ends hide where words begin."""
+    if not data[:64].lstrip().startswith((b"{", b"[")):
+        return
+    try:
+        left: list[object] = [msgspec.json.decode(data)]
+    except (msgspec.DecodeError, RecursionError):
+        return
+    while left:
+        match left.pop():
+            case str(text) if not text.isprintable():
+                yield Reading("JSON", _utf8(text), inner=True)
+            case list(things):
+                left += things
+            case dict(things):
+                left += [*things, *things.values()]
 
 
 def is_binary(data: bytes) -> bool:

@@ -16,6 +16,8 @@ from stages.reporting import mispevent
 from stages.reporting.mispevent import Style
 from stages.reporting.record import File, Link, Record, record
 from trap.envelope import Envelope
+from trap.redaction.gate import leaks
+from trap.redaction.identities import Identities
 
 STYLE = Style(
     distribution=0, sharing_group=0, tags=("tlp:amber", "spamtrap"), to_ids=("ip", "hash"), publish=False,
@@ -141,3 +143,16 @@ def test_whatever_is_written_in_the_mail(subject: str, name: str, domains: list[
         domains=domains[:2], files=[File(name, 1), File(name, 1)],
     )  # fmt: skip
     read(mispevent.event(told, STYLE))
+
+
+@pytest.mark.parametrize("field", ["X-To: kim", "Received: from a\n\t192.0.2.77"])
+def test_the_gate_reads_header_fields_in_an_event_as_such(field: str):
+    """As JSON has them, "\\n" hides where a word begins, and the end of a line."""
+    ours = Identities(
+        domains=frozenset({"trap.example"}), ips=frozenset({"192.0.2.77"}), words=frozenset({"kim"})
+    )
+    text = f"Subject: =?utf-8?q?p=C3=A4ckchen?=\n{field}\n\n".encode()
+    told = record(case(message=text), "header")
+    assert leaks(mispevent.event(told, STYLE._replace(sample="header")), ours)
+    clean = record(case(message=b"Subject: a\nX-To: you\n\n"), "header")
+    assert not leaks(mispevent.event(clean, STYLE._replace(sample="header")), ours)
