@@ -175,7 +175,8 @@ def _is_known(noted: Mapping[str, Any]) -> bool:
         return False
     if noted.get("aligned"):
         return True
-    checks = [noted.get("spf"), dmarc, *(noted.get("dkim") or ())]
+    dkim = noted.get("dkim")
+    checks = [noted.get("spf"), dmarc, *(dkim if isinstance(dkim, list) else ())]
     return not any(isinstance(each, Mapping) and each.get("result") == "temperror" for each in checks)
 
 
