@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from stages.clients.program import located
 from stages.shared.expressions import expression
 from trap.address import Address
 from trap.backend import Backends, Broken, Dialect, Unscannable
@@ -96,7 +97,7 @@ class Command:
         by_hand = " ".join(self._probe_argv)
         hint = f"is it installed and set up for the trap's user? try it by hand: {by_hand} < message"
         dialect = Dialect(name, self._open, self._probe, hint)
-        self.backends: Backends[_Run] = Backends(dialect, _path(program), timeout)
+        self.backends: Backends[_Run] = Backends(dialect, located(program), timeout)
 
     async def process(self, job: Job) -> Verdict:
         """Judge one message.
@@ -187,14 +188,6 @@ class _Run:
 
     def close(self) -> None:
         """There is nothing to close."""
-
-
-def _path(program: str) -> str:
-    """Where a program is, or where it will be once it is installed."""
-    try:
-        return find(program)
-    except FileNotFoundError:
-        return program if program.startswith("/") else f"/usr/bin/{program}"
 
 
 def _template(name: str, argv: list[str] | str) -> list[str]:

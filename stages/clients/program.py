@@ -62,10 +62,6 @@ def backends(
     """
     if not program or ("/" in program and not program.startswith("/")):
         raise ValueError(f"{program!r} should be the path of a program, or its name")
-    try:
-        path = find(program)
-    except FileNotFoundError:  # where it will be once it is installed
-        path = program if program.startswith("/") else f"/usr/bin/{program}"
 
     async def open_(address: Address) -> Program:
         made = Program(find(address.path), timeout)
@@ -75,7 +71,15 @@ def backends(
     async def probe(made: Program) -> str:
         return await ready(made)
 
-    return Backends(Dialect(program.rpartition("/")[2], open_, probe, hint), path, timeout)
+    return Backends(Dialect(program.rpartition("/")[2], open_, probe, hint), located(program), timeout)
+
+
+def located(program: str) -> str:
+    """Where a program is, or where it will be once it is installed."""
+    try:
+        return find(program)
+    except FileNotFoundError:
+        return program if program.startswith("/") else f"/usr/bin/{program}"
 
 
 def words(done: Done) -> str:
