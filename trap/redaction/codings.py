@@ -38,6 +38,7 @@ _UNSEEN = (
 _NO_WIDTH = re.compile(_UNSEEN)
 _SEEN = re.compile(rb"<!--(?:[^<-]++|-(?!->)|<(?!!--))*-->|<[a-zA-Z/!?][^<>]*+>|" + _UNSEEN + rb"|" + _ENTITY)
 _JOINED = re.compile(rb"(?<![ \t\r\n])[ \t]*+=?\r?\n(?:>[> ]*+|[ \t]++)?(?![\r\n])|" + _UNSEEN)
+_ZEROS = re.compile(rb"\0++")
 _SPACE = re.compile(rb"\s++|\xc2\xa0|" + _UNSEEN)
 _LOOSE = re.compile(
     rb'"?;[ \t]*+(?:\r?\n[ \t]++)?[\w-]{1,40}\*[0-9]{1,3}\*?="?'  # RFC 2231: the value goes on
@@ -80,6 +81,11 @@ def joined(source: bytearray) -> Pieces:
 def squeezed(source: bytearray) -> Pieces:
     """A text without any space."""
     return Pieces(source, _SPACE, _say_nothing, _as_it_was)
+
+
+def narrow(source: bytearray) -> Pieces:
+    """Data without zero bytes, as texts of 16 bits a character have them."""
+    return Pieces(source, _ZEROS, _say_nothing, _as_it_was)
 
 
 def loose(source: bytearray) -> Pieces:

@@ -64,11 +64,12 @@ _WAYS = (
     _way("seen", rb"<[a-zA-Z/!?]|&[#a-zA-Z]", "runs percent squeezed", glues=True),
     _way("joined", rb"\n|[\x80-\xff]", "runs words percent entities", glues=True),
     _way("loose", rb"[\n\"(\\;]|[@.][ \t]|[ \t][@.]", "runs words percent", glues=True),
+    _way("narrow", rb"\0", glues=True),
     _way("squeezed", rb"\s|[\x80-\xff]", glues=True),
 )
 _BY_NAME = {way.name: way for way in _WAYS}
-_ALL = tuple(way.name for way in _WAYS if way.name != "loose")
-_FOR_HEADERS = tuple(way.name for way in _WAYS if way.name not in ("joined", "uuencoded"))
+_ALL = tuple(way.name for way in _WAYS if way.name not in ("loose", "narrow"))
+_FOR_HEADERS = tuple(way.name for way in _WAYS if way.name not in ("joined", "uuencoded", "narrow"))
 
 
 class Scrubber:
@@ -116,20 +117,25 @@ class Scrubber:
     def scrub_data(self, data: bytearray, where: str) -> None:
         """Mask names in what may be no text."""
         if b"\0" in data[:_LOOK] or data.startswith(_NO_TEXT):
-            self.mask(data, where)
+            self._read(data, where, ("narrow",))
         else:
             self.scrub(data, where)
 
-    def mask(self, text: bytearray, where: str, glued: bool = False) -> None:
+    def mask(self, text: bytearray, where: str, through: Pieces | None = None, glued: bool = False) -> None:
         """Mask the names that stand in a text as they are, or spelt in a way that can't be read back.
 
         Args:
             text: changed in place.
             where: what it is, for who counts.
+            through: the lens that shows it; names that are seen without it are left for then.
             glued: what stands in front of a domain need not belong to it.
         """
-        hits = self._searcher.find(bytes(text))
-        for hit in _apart(hits if glued else [self._whole(text, hit) for hit in hits]):
+        hits = list(self._searcher.find(bytes(text)))
+        if not glued:
+            hits = [self._whole(text, hit) for hit in hits]
+        if through:
+            hits = [hit for hit in hits if through.touches(hit.start, hit.end)]
+        for hit in _apart(hits):
             text[hit.start : hit.end] = self._masked(bytes(text[hit.start : hit.end]), hit)
             self.masked[f"{where}/{hit.kind}"] += 1
 
@@ -161,27 +167,24 @@ class Scrubber:
         return hit._replace(start=hit.start - found.end()) if found else hit
 
     def _read(
-        self, text: bytearray, where: str, ways: tuple[str, ...], depth: int = 0, glued: bool = False
+        self,
+        text: bytearray,
+        where: str,
+        ways: tuple[str, ...],
+        depth: int = 0,
+        through: Pieces | None = None,
+        glued: bool = False,
     ) -> None:
-        """Mask names in a text; first where they are coded, last where something stands within them."""
-        through = [_BY_NAME[name] for name in ways] if depth < MAX_DEPTH else []
-        for way in through:
-            if not way.glues:
-                self._look(text, where, way, depth, glued)
-        self.mask(text, where, glued)
-        for way in through:
-            if way.glues:
-                self._look(text, where, way, depth, glued)
-
-    def _look(self, text: bytearray, where: str, way: _Way, depth: int, glued: bool) -> None:
-        """Mask names in what a lens shows of a text."""
-        if self._room < len(text) or not way.sign.search(text):
-            return
-        lens = way.lens(text)
-        if lens.shows:
-            self._room -= len(lens.text)
-            self._read(lens.text, where, way.after, depth + 1, glued or way.glues)
-            lens.back()
+        """Mask names in a text, first where they are coded."""
+        for way in map(_BY_NAME.__getitem__, ways) if depth < MAX_DEPTH else ():
+            if self._room < len(text) or not way.sign.search(text):
+                continue
+            lens = way.lens(text)
+            if lens.shows:
+                self._room -= len(lens.text)
+                self._read(lens.text, where, way.after, depth + 1, lens, glued or way.glues)
+                lens.back()
+        self.mask(text, where, through, glued)
 
 
 def _woven(said: bytes, letters: str) -> bytes:

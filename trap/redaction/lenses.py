@@ -15,6 +15,8 @@ import base64
 import binascii
 import codecs
 import re
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
@@ -82,6 +84,7 @@ class Pieces:
         else:
             self._read = b"".join(span.said for span in self._spans(bytes(source)))
         self.text = bytearray(self._read)
+        self._starts, self._ends = array("Q"), array("Q")
 
     @property
     def shows(self) -> bool:
@@ -101,6 +104,19 @@ class Pieces:
                 size = span.end - span.start
                 self._source[span.start : span.end] = spelt if len(spelt) == size else b"x" * size
         return True
+
+    def touches(self, start: int, end: int) -> bool:
+        """Whether a stretch of what is shown holds anything of a piece; else it is seen without the lens."""
+        if not self._starts:
+            place = 0
+            for span in self._spans(bytes(self._source)):
+                if span.piece:
+                    self._starts.append(place)
+                    self._ends.append(place + len(span.said))
+                place += len(span.said)
+        # The last piece that begins before the end; of nothing but a cut, both ends are inside.
+        at = bisect_left(self._starts, end) - 1
+        return at >= 0 and self._ends[at] > start
 
     def _spans(self, source: bytes) -> Iterator[_Span]:
         """What is shown, in order; nothing but pieces of which something is said, and what is around them."""
@@ -183,7 +199,7 @@ class Characters:
         if len(self._source) > _MOST_CHARACTERS:
             return False
         written, expected, place = bytearray(self._source), [], 0
-        for c, (start, end) in zip(self._said, self._places(), strict=False):
+        for c, (begin, end) in zip(self._said, self._places(), strict=False):
             old = c.encode("utf-8", "replace")
             new = self.text[place : place + len(old)]
             place += len(old)
@@ -192,8 +208,8 @@ class Characters:
                 continue
             letter = chr(new[0]) if new[0] < 128 else "x"
             unit = letter.encode(self._codec)
-            if c.isascii():  # what precedes it may change the alphabet (ISO 2022)
-                start = max(start, end - len(unit))
+            # What precedes a letter may change the alphabet (ISO 2022).
+            start = max(begin, end - len(unit)) if c.isascii() else begin
             if (end - start) % len(unit):
                 return False
             times = (end - start) // len(unit)

@@ -46,6 +46,9 @@ def mask(text: str, key: bytes, identity: str, turn: int = 0, word: bool = False
         return _plain(local, key, turn) + at + mask(domain, key, identity.rpartition("@")[2], turn)
     if not word and registrable(_FOREIGN.sub("x", text.rstrip("."))):
         return _domain(text, key, turn)
+    head = text[: -len(identity)]
+    if head and not word and text.lower().endswith(identity) and registrable(identity):
+        return _plain(head, key, turn) + _domain(text[len(head) :], key, turn)
     return _plain(text, key, turn)
 
 

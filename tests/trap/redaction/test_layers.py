@@ -122,7 +122,7 @@ def shape(text: bytes) -> bytes:
         b"Subject: =?utf-8?b?am9lLm1pbA==?=\r\n =?iso-8859-1?q?ler=40pristine?=.example\r\n",
         b"Subject: =?utf-16?b?%b?=\r\n" % base64.b64encode(JOE.encode("utf-16")),
         b"Subject: =?koi8-r?Q?=6A=6F=65=2Emiller?=\r\n",
-        b"Content-Disposition: inline; filename*0=joe.mil;\r\n filename*1*=ler%40pristine; filename*2=.pdf\r\n",
+        b"Content-Disposition: inline; name*0=joe.mil;\r\n name*1*=ler%40pristine; name*2=.pdf\r\n",
         b"Content-Type: text/plain; name*=utf-8''joe%2Emiller%40pristine%2Eexample.txt\r\n",
     ],
 )
