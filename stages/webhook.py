@@ -42,6 +42,8 @@ PREFIX = "whsec_"
 """Of a secret, as the standard writes it."""
 MIN_SECRET, MAX_SECRET = 24, 64
 """Bytes of one."""
+DOUBTFUL = frozenset((500, 502, 504))
+"""Answers of one who may have taken it before something failed."""
 
 
 class Webhook(Reporter):
@@ -103,8 +105,10 @@ class Webhook(Reporter):
 
     async def _post(self, name: str, body: bytes, sending: Sending) -> str:
         fields = signed(self._keys, name, int(time.time()), body)
-        target = self._site.endpoint.target
-        return accepted(await self._site.post(name, target, fields, body, sending.commit))
+        answer = await self._site.post(name, self._site.endpoint.target, fields, body, sending.commit)
+        if answer.status in DOUBTFUL and not self.repeatable:
+            raise Broken(f"answers {answer.said}, which does not say whether it was taken")
+        return accepted(answer)
 
     async def _probe(self, session: Session) -> str:
         target = self._site.endpoint.target

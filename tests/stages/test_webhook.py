@@ -174,6 +174,16 @@ async def test_no_for_now(tmp_path: Path, server: Receiver, settings: dict[str, 
     assert taken.target == "/hook?to=us"
 
 
+@pytest.mark.parametrize(("status", "state"), [(502, "unsure"), (503, "gathering")])
+async def test_who_knows_no_ids_is_not_told_again_what_he_may_have_taken(
+    tmp_path: Path, server: Receiver, settings: dict[str, Any], status: int, state: str
+):
+    server.answer = lambda _: Response(status_code=status)
+    async with trial(Webhook, tmp_path, **settings, repeat=False) as hook:
+        (report,) = await hook.tell(job())
+    assert report.state == state
+
+
 async def test_it_may_say_for_how_long(tmp_path: Path, server: Receiver, settings: dict[str, Any]):
     server.answer = lambda _: Response(status_code=429, headers={"retry-after": "1800"})
     async with trial(Webhook, tmp_path, **settings) as hook:
