@@ -1,7 +1,7 @@
 """spamcop - submit mail to SpamCop, which finds its source and tells the provider (spamcop.net).
 
 A mail with the redacted message as an attachment goes to the address that SpamCop gave you; several that
-are ready at a time share one (`batch`). Messages are cut to 50,000 bytes and must be younger than two days.
+are ready at a time share one (`together`). They are cut to 50,000 bytes and must be younger than two days.
 To submit what came to traps needs SpamCop's approval; ask for it first, and tell them that it is redacted.
 
 See stages/reporting/reporter.py for what all reporters do: what is reported when, the gate, and the book.
@@ -26,7 +26,7 @@ from trap.reports import Later, Refused, Sending
 from trap.reports.place import Place
 from trap.stage import Unavailable
 
-MAX_BATCH = 50
+MAX_TOGETHER = 50
 _HOST = re.compile(r"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,20}")
 
 
@@ -65,10 +65,10 @@ class Spamcop(Mailed):
     Args:
         place: given by the worker.
         reporter: who submits, "Name <address>", as SpamCop knows you.
-        to: the address that SpamCop gave you.
+        submit: the address that SpamCop gave you.
         by: host that is said to have received the mail, known to SpamCop as yours; the domain of the
             reporter when empty. Never the trap's own.
-        batch: messages in one mail.
+        together: messages in one mail.
         linger: how long a mail waits for more of them.
         smtp: the mail server, "host:port", "tls://host:port", or several in the order of preference.
         sender: whom mail that can't be delivered returns to; the reporter when not set, "" for nobody.
@@ -85,9 +85,9 @@ class Spamcop(Mailed):
         *,
         place: Place,
         reporter: str,
-        to: str,
+        submit: str,
         by: str = "",
-        batch: int = 5,
+        together: int = 5,
         linger: Duration = Duration("2s"),
         smtp: str | list[str] = SMTP,
         sender: str | None = None,
@@ -95,11 +95,11 @@ class Spamcop(Mailed):
         timeout: Duration = Duration("50s"),
         terms: Terms = Terms(),
     ) -> None:
-        self._to = mailbox(to)
+        self._to = mailbox(submit)
         if not self._to:
-            raise ValueError(f"to: {to!r} is no address; write the one that SpamCop gave you")
-        if not 1 <= batch <= MAX_BATCH:
-            raise ValueError(f"batch: should be 1 to {MAX_BATCH}")
+            raise ValueError(f"submit: {submit!r} is no address; write the one that SpamCop gave you")
+        if not 1 <= together <= MAX_TOGETHER:
+            raise ValueError(f"together: should be 1 to {MAX_TOGETHER}")
         if by and not _HOST.fullmatch(by):
             raise ValueError(f"by: {by!r} is no name of a host")
         check_name("by", by, place.identities)
@@ -107,7 +107,7 @@ class Spamcop(Mailed):
             place, terms, reporter=reporter, smtp=smtp, sender=sender, session=session, timeout=timeout
         )
         self._by = by.lower() or self.writer.domain
-        self._batch = batch
+        self._most = together
         self._linger = linger
         self._pile: _Pile | None = None
         self._alone: set[str] = set()
@@ -132,13 +132,13 @@ class Spamcop(Mailed):
         Raises:
             Later, Refused, Unavailable: as the base says.
         """
-        if self._batch == 1 or letter.id in self._alone:
+        if self._most == 1 or letter.id in self._alone:
             self._alone.discard(letter.id)
             return await super().deliver(letter, sending)
         pile = self._pile = self._pile or _Pile()
         pile.letters.append(letter)
         pile.sendings.append(sending)
-        if len(pile.letters) >= self._batch:
+        if len(pile.letters) >= self._most:
             pile.full.set()
             self._pile = None
         pile.sent = pile.sent or asyncio.create_task(self._send_soon(pile))

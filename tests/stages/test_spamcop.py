@@ -31,7 +31,7 @@ def counted(home) -> Counter[str]:
 
 
 async def test_what_is_ready_at_a_time_shares_a_mail(tmp_path, peer):
-    async with reporter(Spamcop, tmp_path, peer.address, to=TO, batch=3) as stage:
+    async with reporter(Spamcop, tmp_path, peer.address, submit=TO, together=3) as stage:
         await report(stage)
         for word in (b"one", b"two", b"three"):
             await stage.process(job(word))
@@ -44,13 +44,13 @@ async def test_what_is_ready_at_a_time_shares_a_mail(tmp_path, peer):
 
 
 async def test_or_each_has_its_own(tmp_path, peer):
-    async with reporter(Spamcop, tmp_path, peer.address, to=TO, batch=1) as stage:
+    async with reporter(Spamcop, tmp_path, peer.address, submit=TO, together=1) as stage:
         await report(stage, job(b"one"), job(b"two"))
     assert [len(parts(taken.data)[1]) for taken in peer.taken] == [2, 2]
 
 
 async def test_one_alone_does_not_wait_for_long(tmp_path, peer):
-    async with reporter(Spamcop, tmp_path, peer.address, to=TO, linger=Duration("10ms")) as stage:
+    async with reporter(Spamcop, tmp_path, peer.address, submit=TO, linger=Duration("10ms")) as stage:
         await report(stage, job())
     (taken,) = peer.taken
     assert taken.rcpts == [TO]
@@ -60,7 +60,7 @@ async def test_one_alone_does_not_wait_for_long(tmp_path, peer):
 
 
 async def test_what_stands_in_the_book_is_what_was_sent(tmp_path, peer):
-    async with reporter(Spamcop, tmp_path, peer.address, to=TO, batch=2) as stage:
+    async with reporter(Spamcop, tmp_path, peer.address, submit=TO, together=2) as stage:
         await report(stage, job(b"one"), job(b"two"))
         kept = {stage._book.text(each.id) for each in stage._book.reports()}
     assert kept == {taken.data for taken in peer.taken}
@@ -68,7 +68,9 @@ async def test_what_stands_in_the_book_is_what_was_sent(tmp_path, peer):
 
 async def test_refused_together_each_is_tried_alone(tmp_path, peer):
     peer.replies["."] = ["554 virus found"]
-    async with reporter(Spamcop, tmp_path, peer.address, to=TO, batch=2, linger=Duration("1s")) as stage:
+    async with reporter(
+        Spamcop, tmp_path, peer.address, submit=TO, together=2, linger=Duration("1s")
+    ) as stage:
         await report(stage, job(b"one"), job(b"two"))
         assert counted(tmp_path) == {"gathering": 2}
         await _due(stage)
@@ -77,7 +79,9 @@ async def test_refused_together_each_is_tried_alone(tmp_path, peer):
 
 
 async def test_one_that_is_withdrawn_takes_none_of_the_others_along(tmp_path, peer):
-    async with reporter(Spamcop, tmp_path, peer.address, to=TO, batch=3, linger=Duration("300ms")) as stage:
+    async with reporter(
+        Spamcop, tmp_path, peer.address, submit=TO, together=3, linger=Duration("300ms")
+    ) as stage:
         for each in (job(b"one"), job(b"two")):
             await stage.process(each)
         one, _ = stage._book.reports()
@@ -90,14 +94,14 @@ async def test_one_that_is_withdrawn_takes_none_of_the_others_along(tmp_path, pe
 
 async def test_a_server_that_is_lost_on_the_way_may_have_them_all(tmp_path, peer):
     peer.replies["."] = ""
-    async with reporter(Spamcop, tmp_path, peer.address, to=TO, batch=2) as stage:
+    async with reporter(Spamcop, tmp_path, peer.address, submit=TO, together=2) as stage:
         await report(stage, job(b"one"), job(b"two"))
         await _due(stage)
     assert counted(tmp_path) == {"unsure": 2}
 
 
 async def test_what_is_too_old_or_from_nowhere_is_left_out(tmp_path, peer):
-    async with reporter(Spamcop, tmp_path, peer.address, to=TO) as stage:
+    async with reporter(Spamcop, tmp_path, peer.address, submit=TO) as stage:
         assert await stage.recipients(job()) == [TO]
         assert await stage.recipients(job(client_ip="10.0.0.1")) == []
         made = job()
@@ -108,10 +112,10 @@ async def test_what_is_too_old_or_from_nowhere_is_left_out(tmp_path, peer):
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"to": "spamcop"}, "to: 'spamcop' is no address"),
-        ({"to": TO, "batch": 0}, "batch: should be 1 to 50"),
-        ({"to": TO, "by": "a b"}, "by: 'a b' is no name of a host"),
-        ({"to": TO, "by": "mx.trap.example"}, "by: mx.trap.example would tell everybody of"),
+        ({"submit": "spamcop"}, "submit: 'spamcop' is no address"),
+        ({"submit": TO, "together": 0}, "together: should be 1 to 50"),
+        ({"submit": TO, "by": "a b"}, "by: 'a b' is no name of a host"),
+        ({"submit": TO, "by": "mx.trap.example"}, "by: mx.trap.example would tell everybody of"),
     ],
 )
 async def test_settings_that_make_no_sense(tmp_path, settings, why):

@@ -64,7 +64,7 @@ async def test_a_report_in_xarf(postfix, tmp_path):
 
 
 async def test_several_messages_for_spamcop_in_one_mail(postfix, tmp_path):
-    chosen: dict[str, Any] = {"to": "submit@spamcop.example", "linger": Duration("300ms")}
+    chosen: dict[str, Any] = {"submit": "submit@spamcop.example", "linger": Duration("300ms")}
     async with reporter(Spamcop, tmp_path, postfix.address, **chosen) as stage:
         await report(stage, job(b"one"), job(b"two"), job(b"three"))
     mails = await asyncio.to_thread(taken, postfix, "submit@spamcop.example")
