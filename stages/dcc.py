@@ -4,9 +4,9 @@
 given the body and its MIME fields. The other fields are left out: their sums (Message-ID, Received, From) are
 of what one recipient alone may have got, so whoever chose them could ask DCC which of his recipients tell.
 
-It needs dccproc, which Debian does not have, and servers that answer: before each report they are asked about
-a message of ours (-Q). Many is many: a report that is told twice counts once, so what may have got lost is
-told again. It can't be taken back.
+It needs dccproc, which Debian does not have, and servers that answer, which are asked about a message of ours
+beforehand (-Q). Many is many: a report that is told twice counts once, so what may have got lost is told
+again. It can't be taken back.
 """
 
 import re

@@ -3,11 +3,12 @@
 Each question runs it anew, by trap.command; nothing here has a time limit of its own but that.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from trap.address import Address
-from trap.backend import Backends, Dialect
+from trap.backend import Backends, Broken, Dialect
 from trap.command import Done, find, run
 from trap.envelope import printable
 
@@ -17,6 +18,11 @@ MAX_WORDS = 200
 """Characters of its words that are kept."""
 MEMORY = 1 << 30
 """Bytes of address space that it may have."""
+GOOD_FOR, BAD_FOR = 10.0, 30.0
+"""Seconds for which it is believed that a program can do its work, or can't."""
+
+
+Ready = Callable[["Program"], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +51,38 @@ class Program:
         """There is nothing to close."""
 
 
-def backends(
-    program: str, ready: Callable[[Program], Awaitable[str]], hint: str, timeout: float
-) -> Backends[Program]:
+class _Readiness:
+    """Whether a program can do its work, as it was found out last.
+
+    What it asks for that are servers of other people, who are not to be asked with every report, and not
+    every second while they are away.
+    """
+
+    def __init__(self, ready: Ready) -> None:
+        self._ready = ready
+        self._until = 0.0
+        self._found: str | OSError | Broken = ""
+
+    async def ask(self, program: Program) -> str:
+        """What the program calls itself; raises OSError or Broken where it can't."""
+        if time.monotonic() >= self._until:
+            try:
+                self._found = await self._ready(program)
+                self._until = time.monotonic() + GOOD_FOR
+            except (OSError, Broken) as error:
+                self._found = error
+                self._until = time.monotonic() + BAD_FOR
+        if isinstance(self._found, str):
+            return self._found
+        raise self._found.with_traceback(None)  # it is raised again and again
+
+
+def backends(program: str, ready: Ready, hint: str, timeout: float) -> Backends[Program]:
     """What a stage asks that leans on a program.
 
     Args:
         program: its path, or its name.
-        ready: finds out whether it can do its work, before every question and for `doctor`; returns what it
-            calls itself, raises OSError or Broken.
+        ready: finds out whether it can do its work; returns what it calls itself, raises OSError or Broken.
         hint: what a person does when it can't.
         timeout: seconds for one question, that included.
 
@@ -62,16 +91,16 @@ def backends(
     """
     if not program or ("/" in program and not program.startswith("/")):
         raise ValueError(f"{program!r} should be the path of a program, or its name")
+    readiness = _Readiness(ready)
 
     async def open_(address: Address) -> Program:
         made = Program(find(address.path), timeout)
-        await ready(made)
+        await readiness.ask(made)
         return made
 
-    async def probe(made: Program) -> str:
-        return await ready(made)
-
-    return Backends(Dialect(program.rpartition("/")[2], open_, probe, hint), located(program), timeout)
+    return Backends(
+        Dialect(program.rpartition("/")[2], open_, readiness.ask, hint), located(program), timeout
+    )
 
 
 def located(program: str) -> str:

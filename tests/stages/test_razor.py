@@ -86,7 +86,10 @@ async def test_without_an_identity_it_does_not_register_by_itself(
         assert server.accepted == 0
 
 
-async def test_whom_nobody_lets_in_reports_nothing(tmp_path: Path, settings: Settings) -> None:
+async def test_whom_nobody_lets_in_reports_nothing(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.clients.program.BAD_FOR", 0.0)
     razor = RazorServer()
     razor.login = False
     async with fake(None, razor.talk) as server, trial(Razor, tmp_path, **settings(server.address)) as spam:
@@ -96,6 +99,19 @@ async def test_whom_nobody_lets_in_reports_nothing(tmp_path: Path, settings: Set
         (report,) = await spam.again()
         assert report.state == "sent" and len(razor.reports) == 1
         assert await spam.found() == (True, "razor-report, logged in")
+
+
+async def test_a_server_that_does_not_let_us_in_is_left_alone_for_a_while(
+    tmp_path: Path, settings: Settings
+) -> None:
+    """It is somebody else's."""
+    razor = RazorServer()
+    razor.login = False
+    async with fake(None, razor.talk) as server, trial(Razor, tmp_path, **settings(server.address)) as spam:
+        await spam.tell(job())
+        for _ in range(3):
+            (report,) = await spam.again()
+        assert report.state == "gathering" and server.accepted == 1
 
 
 async def test_a_server_that_falls_silent_is_not_told_again(tmp_path: Path, settings: Settings) -> None:
