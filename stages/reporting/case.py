@@ -51,7 +51,7 @@ class Case:
         for copy in copies:
             ours = ours.with_message(copy.envelope, copy.notes, copy.message)
         self.identities = ours
-        self.tokens = tokens(job.message, [copy.message for copy in copies[1:]])
+        self.tokens = _tokens(job, copies[1:])
         self._redactor = Redactor(ours, key)
         redacted = self._redactor.redact(job.message, self.tokens)
         self.message = redacted.message
@@ -97,6 +97,18 @@ class Case:
         if isinstance(thing, list | tuple) and depth < _MAX_DEPTH:
             return [self._told(item, depth + 1) for item in thing]
         return thing if isinstance(thing, int | float | None) else None
+
+
+def _tokens(job: Job, copies: Sequence[Job]) -> frozenset[str]:
+    """What names the recipient of a job without his name; copies he got, too, show what is drawn for each."""
+    to = set(job.envelope.rcpt_tos)
+    same = [set(copy.envelope.rcpt_tos) == to for copy in copies]
+    return tokens(
+        job.message,
+        [copy.message for copy, is_his in zip(copies, same, strict=True) if not is_his],
+        twins=[copy.message for copy, is_his in zip(copies, same, strict=True) if is_his],
+        mail_from=job.envelope.mail_from,
+    )
 
 
 class Letter(msgspec.Struct, frozen=True):
