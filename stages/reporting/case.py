@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from trap.redact import Redactor
-from trap.redaction.tokens import tokens
 
 from trap.envelope import Envelope
 from trap.job import Job
+from trap.redact import Redactor
+from trap.redaction.tokens import tokens
 from trap.reports import Report
 from trap.reports.place import Place
 
