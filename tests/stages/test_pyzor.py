@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from checksumkit import HEAD, TEXT, job, trial
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyzorkit import KEY, Pyzord, running_pyzord
 
@@ -158,6 +158,7 @@ async def test_what_the_codes_mean(tmp_path: Path, code: str, state: str) -> Non
         assert report.state == state
 
 
+@settings(max_examples=10)
 @given(st.binary(max_size=300))
 async def test_an_answer_to_something_else_is_none(noise: bytes) -> None:
     """Anybody can send a datagram that looks as if it came from there."""
