@@ -18,6 +18,8 @@ import msgspec
 
 ROUNDS = 6
 """Times that different codings are undone in turns; a text that needs more can't be read."""
+MAX_JSON = 2 << 20
+"""Bytes of a document that is read as JSON, of which lists take many times as much; no report is larger."""
 _AGAIN_PERCENT = re.compile(rb"%(?:25)+(?=[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})")
 _AGAIN_AMP = re.compile(rb"&(?:(?:amp|#38|#x26|#X26);)+(?=#|[a-zA-Z])")
 _PERCENT = re.compile(rb"%[0-9a-fA-F]{2}")
@@ -121,10 +123,10 @@ def readings(data: bytes) -> Iterator[Reading]:
 
 def _of_json(data: bytes) -> Iterator[Reading]:
     """The strings of a JSON document that have lines: written as \\n, their ends hide where words begin."""
-    if not data[:64].lstrip().startswith((b"{", b"[")):
+    if len(data) > MAX_JSON or not data[:64].lstrip().startswith((b"{", b"[")):
         return
     try:
-        left: list[object] = [msgspec.json.decode(data)]
+        left: list[object] = [msgspec.json.decode(data.decode("utf-8", "replace"))]
     except (msgspec.DecodeError, RecursionError):
         return
     while left:

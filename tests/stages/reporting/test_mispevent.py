@@ -156,3 +156,11 @@ def test_the_gate_reads_header_fields_in_an_event_as_such(field: str):
     assert leaks(mispevent.event(told, STYLE._replace(sample="header")), ours)
     clean = record(case(message=b"Subject: a\nX-To: you\n\n"), "header")
     assert not leaks(mispevent.event(clean, STYLE._replace(sample="header")), ours)
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"a":"\xc7\\ny"}', b"[" * 100_000, b'{"a":"\\ud800\\n"}', b"{\\rtf1 \xff}", b"[1e999]"]
+)
+def test_what_only_begins_like_json_is_read_like_anything(data: bytes):
+    ours = Identities(domains=frozenset({"trap.example"}))
+    assert [leak for leak in leaks(data + b" joe@trap.example", ours) if leak.name == "trap.example"]
