@@ -87,7 +87,7 @@ def sisimai(report: bytes) -> list[dict[str, Any]]:
 
 
 TRAP = "joe.doe@trap.example"
-CONFIG = "accept: {domains: [trap.example]}\nsmtp: {hostname: mx.trap.example}\n"
+CONFIG = "accept: {domains: [trap.example]}\nsmtp: {hostname: mx.trap.example}\nprotect: [secretword]\n"
 HTML = b"Dear joe.doe@trap.example, <a href='http://shop.example/?to=joe.doe%40trap.example'>buy</a> %s\r\n"
 SPAM = (
     b"Received: from evil.example by mx.trap.example for <joe.doe@trap.example>;\r\n"

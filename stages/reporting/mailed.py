@@ -1,5 +1,6 @@
 """What reporters by mail share: who writes, through which server, and how long it may take."""
 
+import re
 from typing import TypedDict, Unpack
 
 from stages.clients.mailer import Mailer
@@ -19,6 +20,8 @@ from trap.reports.place import Place
 CACHE = "rdap.cache"
 """File in the directory of the books, for all who ask registries."""
 SMTP = "127.0.0.1:25"
+
+_WORDS = re.compile(r"[^\w]+")
 
 
 class Sent(TypedDict):
@@ -54,6 +57,10 @@ class Mailed(Reporter):
         ours = place.identities
         for setting, address in (("reporter", self.writer.address), ("sender", self._sender)):
             check_name(setting, address, ours)
+        if words := ours.words & set(_WORDS.split(f"{self.writer.name} {self.writer.address}".lower())):
+            raise ValueError(
+                f"reporter: {min(words)!r} is a word that tells of the trap: all reports would be held"
+            )
         self._mailer = Mailer(
             "mail server", mail["smtp"], mail["session"], mail["timeout"], ours.hosts | ours.domains
         )

@@ -100,6 +100,7 @@ async def test_odd_messages_arrive(postfix, tmp_path, to, message):
 ODD: list[tuple[dict[str, Any], str]] = [
     ({"reporter": "nobody"}, "reporter: 'nobody' is no sender"),
     ({"reporter": "x@a.trap.example"}, "reporter: x@a.trap.example would tell everybody of trap.example"),
+    ({"reporter": "Joe Secretword <x@example.org>"}, "'secretword' is a word that tells of the trap"),
     ({"sender": "x@trap.example"}, "sender: x@trap.example would tell everybody of trap.example"),
     ({"sender": "nobody"}, "sender: 'nobody' is no address"),
     ({"smtp": "nowhere:x"}, "'nowhere:x' is not the address of a server"),
