@@ -26,7 +26,6 @@ FILE = Path(__file__).with_name("large_senders.yaml")
 class _Sender(msgspec.Struct, forbid_unknown_fields=True):
     """One of the file; each a list of words."""
 
-    kind: str
     domains: str
     hosts: str = ""
     networks: str = ""
@@ -38,7 +37,6 @@ class _Known(msgspec.Struct, frozen=True):
     domains: dict[str, str]
     hosts: dict[str, str]
     networks: dict[int, list[tuple[Network, str]]]
-    kinds: dict[str, str]
 
 
 class LargeSenders:
@@ -78,10 +76,6 @@ class LargeSenders:
                 return owner
         return _above(ptr.strip().rstrip(".").lower()[:MAX_DOMAIN], "", self._known.hosts)
 
-    def kind(self, owner: str) -> str:
-        """What sort of sender one is: mailbox, sender, gateway, network, shop, bank, service or list."""
-        return self._known.kinds.get(owner, "")
-
     def overlaps(self, network: Network | Address) -> str:
         """Whose addresses a network has some of: the large sender's name, "" when there are none."""
         wanted = ip_network(network)
@@ -89,11 +83,6 @@ class LargeSenders:
             if wanted.overlaps(known):
                 return owner
         return ""
-
-
-def is_large(domain: str) -> bool:
-    """Whether a domain is that of a large sender, or belongs to one that is."""
-    return bool(LargeSenders().owns_domain(domain))
 
 
 def _above(name: str, last: str, owners: dict[str, str]) -> str:
@@ -117,5 +106,4 @@ def _known() -> _Known:
         {name: owner for owner, each in senders.items() for name in each.domains.split()},
         {name: owner for owner, each in senders.items() for name in each.hosts.split()},
         {version: [row for row in networks if row[0].version == version] for version in (4, 6)},
-        {owner: each.kind for owner, each in senders.items()},
     )
