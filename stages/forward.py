@@ -129,7 +129,7 @@ class Forward(Reporter):
             text = self._fields(letter.id, letter.job.envelope, letter.weight) + letter.job.message
         return await self._mailer.send(self.sender, [letter.to], text, sending.commit)
 
-    def _unfit(self, job: Job) -> str:
+    def unfit(self, job: Job) -> str:
         if job.size > self.max_size:
             return f"larger than max_size, {self.max_size} bytes"
         if self._came_back(job):
@@ -139,7 +139,7 @@ class Forward(Reporter):
         drawn = hmac.digest(self._share_key, super().campaign(job).encode(), "sha256")
         if int.from_bytes(drawn[:8], "big") >= self.share * 2**64:
             return "not in the share"
-        return super()._unfit(job)
+        return super().unfit(job)
 
     # -- marks -------------------------------------------------------------------------------------
 

@@ -40,9 +40,10 @@ class CheckSums(Reporter):
         """The redacted message, for those who don't tell of the original."""
         return case.message
 
-    def _unfit(self, job: Job) -> str:
+    def unfit(self, job: Job) -> str:
+        """As of all reporters; large messages, too."""
         too_large = f"larger than max_size, {self._max_size} bytes" if job.size > self._max_size else ""
-        return too_large or super()._unfit(job)
+        return too_large or super().unfit(job)
 
     async def summary(self, job: Job, to: str) -> str:
         """What is told of a message, in words, where it is no text.

@@ -17,14 +17,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
-from trap.redaction.gate import leaks
-
 from stages.reporting.case import Case, Letter, name
 from stages.reporting.sentinel import Sentinel
 from stages.reporting.terms import Terms
 from trap.backend import Broken, Unscannable
 from trap.envelope import printable
 from trap.job import Job
+from trap.redaction.gate import leaks
 from trap.reports import Book, Later, Refused, Report, Sending
 from trap.reports.held import Evidence
 from trap.reports.place import Place
@@ -122,7 +121,7 @@ class Reporter:
         Raises:
             Unavailable: the book can't be written, or too much waits in it.
         """
-        if why := self._unfit(job):
+        if why := self.unfit(job):
             return Pass({"left_out": why})
         to = await self.recipients(job)
         if not to:
@@ -146,8 +145,8 @@ class Reporter:
         self._pump()
         return Pass({"reports": reports} | ({"held": held} if held else {}))
 
-    def _unfit(self, job: Job) -> str:
-        """Why a job is none of this reporter's business; "" when it is."""
+    def unfit(self, job: Job) -> str:
+        """Why a message is none of this reporter's business; "" when it is."""
         if time.time() - job.received_at > self.terms.max_age:
             return "too old"
         return self.terms.unfit([rcpt.tag for rcpt in job.envelope.rcpts])
@@ -161,7 +160,7 @@ class Reporter:
                 job.received_at, now, now, now, 0, released=False, word="", sent=0.0,
             )  # fmt: skip
             letter, evidence = self._letter(report, [job])
-            why = self._unfit(job) or self._sentinel.holds(job)
+            why = self.unfit(job) or self._sentinel.holds(job)
             why = why or "; ".join(f"{each.kind} in {each.where}" for each in evidence)
             found.append(Preview(to, letter.text, why))
         return found
@@ -274,9 +273,13 @@ class Reporter:
             self._book.postpone(report.id, time.time() + FIRST_RETRY, why)
 
     async def _deliver(self, report: Report, sending: Sending) -> str:
-        """Compose, ask the gate, hand over; "" when it is held."""
+        """Compose, ask the gate, hand over; "" when it is held, or waits."""
         if time.time() - report.created > self.terms.max_age and not report.released:
             raise Refused(f"too old: {report.word}" if report.word else "too old")
+        if report.weight < self.terms.copies and not report.released:
+            wait = max(FIRST_RETRY, self.terms.gather)
+            self._book.postpone(report.id, time.time() + wait, "waits for more copies", charged=False)
+            return ""
         copies = self._book.copies(report.id)
         if not copies:
             raise Refused("no copy of it is left")

@@ -16,6 +16,8 @@ class Terms(Base, frozen=True):
     """One report about a campaign goes to one recipient in this time."""
     gather: Duration = Duration("10m")
     """A report waits so long for more copies: they add to its weight, and show what names recipients."""
+    copies: int = 1
+    """Nothing is reported before so many copies came: with 2, no text that only one recipient ever got."""
     rate: int = 100
     """Reports an hour at most; 0 is no limit."""
     traps: list[str] | None = None
@@ -31,6 +33,8 @@ class Terms(Base, frozen=True):
         Raises:
             ValueError: they don't.
         """
+        if self.copies < 1:
+            raise ValueError("terms: copies: must be 1 or more")
         if self.rate < 0:
             raise ValueError("terms: rate: must not be below 0")
         if self.gather >= self.max_age:

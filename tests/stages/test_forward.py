@@ -199,10 +199,10 @@ async def test_a_share_is_the_same_each_time_and_of_the_size_that_is_wanted(tmp_
         forward(tmp_path, share=Share("25%")) as stage,
         forward(tmp_path, queue="b", share=Share("25%")) as other,
     ):
-        drawn = [not stage._unfit(job) for job in jobs]
-        assert drawn == [not stage._unfit(job) for job in jobs]
+        drawn = [not stage.unfit(job) for job in jobs]
+        assert drawn == [not stage.unfit(job) for job in jobs]
         assert 50 < sum(drawn) < 150
-        assert drawn != [not other._unfit(job) for job in jobs]
+        assert drawn != [not other.unfit(job) for job in jobs]
     async with (
         forward(tmp_path, queue="c", share=Share(0)) as none,
         forward(tmp_path, queue="d") as all_of_it,
@@ -238,8 +238,8 @@ async def test_what_comes_back_is_not_passed_on_again(
 async def test_a_mark_that_is_not_ours_keeps_nobody_from_being_passed_on(tmp_path: Path) -> None:
     forged = b"X-Loop: %s.%s\r\n" % (b"0" * 20, b"1" * 32)
     async with forward(tmp_path) as stage:
-        assert not stage._unfit(job(message=forged + MAIL))
-        assert stage._unfit(job(message=forged * 101 + MAIL))
+        assert not stage.unfit(job(message=forged + MAIL))
+        assert stage.unfit(job(message=forged * 101 + MAIL))
 
 
 @pytest.mark.parametrize(

@@ -285,6 +285,18 @@ def test_no_more_than_the_rate(config: Config):
     again.close()
 
 
+def test_a_text_that_one_recipient_got_waits_for_another(config: Config, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("stages.reporting.reporter.FIRST_RETRY", 0.2)
+    stage = Told(Place(config, "told"), Terms(gather=Duration(0), copies=2))
+    run(stage, job(dedup=copies(1)))
+    assert (state(stage), reports(stage)[0].word) == ("gathering", "waits for more copies")
+    run(stage, job(dedup=copies(2)))
+    time.sleep(0.25)
+    run(stage)
+    assert [letter.weight for letter in stage.letters] == [2]
+    stage.close()
+
+
 def test_one_worker_sends_and_when_it_is_gone_the_next_one_does(config: Config):
     first, second = Told(Place(config, "told")), Told(Place(config, "told"))
     run(first)
@@ -347,6 +359,7 @@ def test_a_book_with_too_much_waiting_lets_jobs_wait(told: Told, monkeypatch: py
 @pytest.mark.parametrize(
     ("terms", "why"),
     [
+        (Terms(copies=0), "copies"),
         (Terms(rate=-1), "rate"),
         (Terms(gather=Duration("3d")), "gather"),
         (Terms(keep=Duration("1h")), "keep"),
