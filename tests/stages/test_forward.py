@@ -207,8 +207,8 @@ async def test_a_share_is_the_same_each_time_and_of_the_size_that_is_wanted(tmp_
         forward(tmp_path, queue="c", share=Share(0)) as none,
         forward(tmp_path, queue="d") as all_of_it,
     ):
-        assert {none._unfit(job) for job in jobs} == {"not in the share"}
-        assert {all_of_it._unfit(job) for job in jobs} == {""}
+        assert {none.unfit(job) for job in jobs} == {"not in the share"}
+        assert {all_of_it.unfit(job) for job in jobs} == {""}
 
 
 @pytest.mark.parametrize(
