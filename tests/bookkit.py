@@ -15,8 +15,8 @@ TEXT = b"Subject: a report\r\n\r\nspam from 192.0.2.7\x1b[31m\r\n"
 LEAK = b"Subject: a report\r\n\r\nspam for joe@trap.example\r\n"
 
 
-def fill_books(config: Config) -> dict[str, str]:
-    """Write two books; ids by state: of arf, and as `told` of fuzzy, who tells check sums."""
+def fill_books(config: Config, text: bytes = TEXT) -> dict[str, str]:
+    """Write two books, `text` being what was sent; ids by state, of arf; `told` is of check sums."""
     directory = config.paths.state / DIRECTORY
     directory.mkdir(parents=True)
     made = {}
@@ -24,7 +24,7 @@ def fill_books(config: Config) -> dict[str, str]:
     for state in ("gathering", "sent", "unsure", "failed", "held"):
         made[state] = enter(book, f"campaign-{state}", "abuse@isp.example")
     for state in ("sent", "unsure"):
-        send(book, made[state], TEXT, state, {"sent": "250 2.0.0 queued", "unsure": "broken off"}[state])
+        send(book, made[state], text, state, {"sent": "250 2.0.0 queued", "unsure": "broken off"}[state])
     book.settle(made["failed"], "failed", "550 no such user")
     evidence = [Evidence("text/plain", "plain", TRAP, f"spam for {TRAP}")]
     book.hold(made["held"], "the gate found plain", evidence, LEAK)

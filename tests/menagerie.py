@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import archived
 import zoo
+from bookkit import fill_books
 from webkit import config_at, fill, served
 
 from trap.config import Config
@@ -27,6 +28,7 @@ class House(NamedTuple):
         all_in_one: ids of two copies of the mail that holds all of them.
         bad: id of a job that was put aside.
         waiting: id of one in the same queue.
+        reports: ids of reports by their state, those of `bookkit`; the one that was sent holds all of them.
     """
 
     address: str
@@ -37,6 +39,7 @@ class House(NamedTuple):
     queue: str
     bad: str
     waiting: str
+    reports: dict[str, str]
 
 
 @contextmanager
@@ -50,9 +53,12 @@ def housed(directory: Path, port: int) -> Iterator[House]:
     fill(config, [*jobs, *copies, plain])
     queue = next(iter(config.queues))
     bad, waiting = in_queue(config, queue, copies[0].message)
+    reports = fill_books(config, copies[0].message)
     specimens = {each.name: job.id for each, job in zip(zoo.ZOO, jobs, strict=True)}
     with served(directory) as address:
-        yield House(address, config, specimens, plain.id, (copies[0].id, copies[1].id), queue, bad, waiting)
+        yield House(
+            address, config, specimens, plain.id, (copies[0].id, copies[1].id), queue, bad, waiting, reports
+        )
 
 
 def in_queue(config: Config, queue: str, message: bytes) -> tuple[str, str]:

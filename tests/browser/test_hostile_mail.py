@@ -93,6 +93,9 @@ def test_no_list_that_quotes_hostile_mail_does_anything(
         "/queues/bad",
         f"/queues/bad/{house.bad}",
         "/queues/bad/purge",
+        "/reports",
+        f"/reports/{house.reports['sent']}",
+        f"/reports/{house.reports['held']}",
     ):
         seen_by_eyes(page, house.address + path)
     page.wait_for_timeout(SETTLED)

@@ -30,6 +30,9 @@ PAGES = {
     "bad": "/queues/bad",
     "job": "/queues/bad/{0.bad}",
     "purge": "/queues/bad/purge",
+    "reports": "/reports",
+    "a report": "/reports/{0.reports[sent]}",
+    "a report that is held": "/reports/{0.reports[held]}",
     "login": "/login",
     "nothing here": "/nowhere",
 }
@@ -72,7 +75,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-@pytest.mark.parametrize("path", ["/", "/messages", "/campaigns", "/queues", "/queues/bad"])
+@pytest.mark.parametrize("path", ["/", "/messages", "/campaigns", "/queues", "/queues/bad", "/reports"])
 def test_nor_where_there_is_no_mail_yet(context: BrowserContext, empty: str, path: str) -> None:
     page = context.new_page()
     answer = page.goto(empty + path)
