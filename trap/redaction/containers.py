@@ -189,11 +189,13 @@ def _pdf(data: bytes, room: Room) -> Iterator[tuple[str, bytes]]:
     if b"/Encrypt" in data:
         raise Opaque("an encrypted PDF document")
     told = [data]
+    view, end = memoryview(data), 0
     for found in _STREAM.finditer(data):
-        try:
+        if end < found.end():
             end = data.find(b"endstream", found.end())
-            packed = data[found.end() : end if end >= 0 else len(data)]
-            unpacked = zlib.decompressobj().decompress(packed, room.limit())
+            end = end if end >= 0 else len(data)
+        try:
+            unpacked = zlib.decompressobj().decompress(view[found.end() : end], room.limit())
         except zlib.error:
             continue
         room.take(len(unpacked))

@@ -23,8 +23,9 @@ MAX_JSON = 2 << 20
 _AGAIN_PERCENT = re.compile(rb"%(?:25)+(?=[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})")
 _AGAIN_AMP = re.compile(rb"&(?:(?:amp|#38|#x26|#X26);)+(?=#|[a-zA-Z])")
 _PERCENT = re.compile(rb"%[0-9a-fA-F]{2}")
+_BACKSLASHES = re.compile(rb"\\{2,}")
 _ESCAPE = re.compile(
-    rb"(?:\\+u\{?|%u)([0-9a-fA-F]{4})\}?|\\+(?:x|')([0-9a-fA-F]{2})|\\+([0-3][0-7]{2})|\\+(?:/|\r?\n)"
+    rb"(?:\\u\{?|%u)([0-9a-fA-F]{4})\}?|\\(?:x|')([0-9a-fA-F]{2})|\\([0-3][0-7]{2})|\\(?:/|\r?\n)"
 )
 _QP = re.compile(rb"=[0-9a-fA-F]{2}|=[ \t]*\r?\n")
 _ENTITY = re.compile(rb"&#|&[a-zA-Z]{2,31};")
@@ -170,7 +171,7 @@ def _undone(text: bytes) -> Iterator[bytes]:
             said = _AGAIN_AMP.sub(b"&", text).decode("utf-8", "surrogateescape")
             text = _utf8(html.unescape(said))
         if b"\\" in text or b"%u" in text:
-            text = _ESCAPE.sub(_escaped, text)
+            text = _ESCAPE.sub(_escaped, _BACKSLASHES.sub(b"\\\\", text))
         if _PERCENT.search(text):
             text = unquote_to_bytes(text)
         if text == before:
