@@ -74,7 +74,7 @@ async def report(request: Request) -> Response:
         report=entry.report,
         evidence=evidence,
         shown=shown,
-        lines=[printable(line[:_MAX_LINE]) for line in lines[:MAX_LINES]] if shown else [],
+        lines=[printable(line[:_MAX_LINE].expandtabs()) for line in lines[:MAX_LINES]] if shown else [],
         more=max(0, len(lines) - MAX_LINES),
         size=len(text),
         can_retract=desk.can_retract(entry.reporter),
