@@ -364,6 +364,7 @@ async def test_postfix_takes_it_over_tls_and_once_although_it_is_killed(
     tmp_path: Path, postfix: Mailbox, secure: Manner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stages.reporting.reporter.SOON", 0.0)
+    monkeypatch.setattr("trap.backendserver.PROBE_PAUSE", 0.05)
     odd = MAIL.replace(b"\r\n", b"\n") + b".\n..\nnul: \0, eight: \xe4\xff, long: " + b"x" * 5000 + b"\r\rend"
     async with forward(tmp_path, smtp=postfix.address, session=secure, **ORIGINALS) as stage:
         await sent(stage, job(b"before", odd))
