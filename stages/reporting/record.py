@@ -40,7 +40,7 @@ MAX_LISTED = 100
 MAX_TEXT = 500
 """Characters of each text."""
 MAX_SAMPLE = 256 << 10
-"""Bytes of a sample that are told."""
+"""Bytes of the largest mail that is told whole."""
 
 Sample = Literal["none", "header", "message"]
 """How much of the redacted sample is told."""
@@ -124,7 +124,8 @@ def record(case: "Case", sample: Sample = "none", grain: float = 3600.0) -> Reco
 
     Args:
         case: redacted for whom it is meant.
-        sample: how much of the mail goes along; of one larger than MAX_SAMPLE its first bytes.
+        sample: how much of the mail goes along; of one larger than MAX_SAMPLE its header: no gate can look
+            into half a file.
         grain: seconds to which times are cut.
     """
     extract, dns = _note(case, "extract"), _note(case, "dns")
@@ -261,8 +262,9 @@ def _files(message: bytes, extract: Mapping[str, Any]) -> Iterator[File]:
 def _sample(message: bytes, sample: Sample) -> str:
     if sample == "none":
         return ""
-    shown = message[: header_end(message)] if sample == "header" else message
-    return base64.b64encode(shown[:MAX_SAMPLE]).decode("ascii")
+    whole = sample == "message" and len(message) <= MAX_SAMPLE
+    shown = message if whole else message[: header_end(message)][:MAX_SAMPLE]
+    return base64.b64encode(shown).decode("ascii")
 
 
 def encode(told: Record | Revoked) -> bytes:

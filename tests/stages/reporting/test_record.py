@@ -81,10 +81,12 @@ def test_as_much_of_the_sample_as_is_wanted(sample: Any, shown: bytes):
     assert base64.b64decode(record(case(), sample).sample) == shown
 
 
-def test_a_large_sample_is_cut():
+def test_of_large_mail_the_header_is_told():
+    """Half a file is none: nobody could open it, and the gate could not look into it."""
     large = record(case(message=MESSAGE + b"x" * MAX_SAMPLE), "message")
-    assert len(base64.b64decode(large.sample)) == MAX_SAMPLE
+    assert base64.b64decode(large.sample) == MESSAGE.partition(b"\r\n\r\n")[0] + b"\r\n"
     assert large.size == len(MESSAGE) + MAX_SAMPLE
+    assert len(record(case(message=b"a: " + b"x" * 2 * MAX_SAMPLE), "header").sample) < 1.4 * MAX_SAMPLE
 
 
 def test_a_file_that_was_masked_has_no_check_sums():
