@@ -18,7 +18,7 @@ from trap.redaction.lenses import Base64, Characters, Lens, Pieces, codec_of, de
 AROUND = 320
 """Bytes shown on both sides of what is coded: a name may be coded in part; no name is longer."""
 _SAYS = re.compile(rb"[ -~]{4}")
-_HEXED = re.compile(rb"(?:[0-9a-fA-F]{2}){8,}")
+_HEXED = re.compile(rb"[0-9a-fA-F]{16,}+")
 _RUN = re.compile(rb"[A-Za-z0-9+/_-]{12,}={0,2}")
 _SAFE, _UNSAFE = bytes.maketrans(b"-_", b"+/"), bytes.maketrans(b"+/", b"-_")
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -100,7 +100,7 @@ def escapes(source: bytearray) -> Pieces:
 
 def hexed(source: bytearray) -> Pieces:
     """Runs of hexadecimal digits."""
-    return Pieces(source, _HEXED, _say_hexed, lambda old, new: _like(old, new.hex().upper().encode()), 0)
+    return Pieces(source, _HEXED, _say_hexed, _spell_hexed, 0)
 
 
 def runs(source: bytearray) -> Pieces:
@@ -123,7 +123,11 @@ def _say_hex(found: re.Match[bytes]) -> bytes:
 
 
 def _say_hexed(found: re.Match[bytes]) -> bytes | None:
-    return _worth(bytes.fromhex(found[0].decode("ascii")))
+    return _worth(bytes.fromhex(found[0][: len(found[0]) & ~1].decode("ascii")))
+
+
+def _spell_hexed(old: bytes, new: bytes) -> bytes:
+    return _like(old, new.hex().upper().encode()) + old[2 * len(new) :]
 
 
 def _worth(said: bytes) -> bytes | None:

@@ -25,8 +25,8 @@ from trap.traces import registrable
 
 MAX_DEPTH = 4
 """Lenses through which something is read one after the other."""
-_ROOM, _TIMES = 4 << 20, 12
-"""Bytes that are read in all, and times the length of a message besides; more is left to the gate."""
+_ROOM, _TIMES, _MOST = 4 << 20, 12, 96 << 20
+"""Bytes that are read in all: these, times the length of a message, and at most. The gate sees the rest."""
 _FRONT = re.compile(rb"(?:[.@\]\x80-\xff]|04[%=])(?:[\w.+\[\]@\x80-\xff-]|04[%=]){0,119}")
 """What belongs to the domain behind it, read backwards."""
 _VERP = re.compile(rb"=[\w.+-]{1,64}")
@@ -88,7 +88,7 @@ class Scrubber:
     ) -> None:
         self._searcher, self._key, self._turn = searcher, key, turn
         self._words = searcher.identities.words
-        self._room = _ROOM + _TIMES * size
+        self._room = min(_ROOM + _TIMES * size, _MOST)
         self._ascii_only = ascii_only
         self.masked: Counter[str] = Counter()
         """Names masked, by where they stood and how they were spelt."""
