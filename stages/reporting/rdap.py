@@ -80,6 +80,10 @@ class _Server(NamedTuple):
     url: str
 
 
+class _NotAsked(NotAnswered):
+    """A server was not even asked."""
+
+
 class Rdap:
     """Asks for contacts.
 
@@ -122,6 +126,8 @@ class Rdap:
                 return await self._ask(address)
         except TimeoutError:
             log.warning("no registry told of %s within %g s", address, self._registries.timeout)
+        except _NotAsked as error:
+            log.debug("no registry is asked about %s: %s", address, error)
         except NotAnswered as error:
             log.warning("no registry tells of %s: %s", address, printable(str(error)))
         return known.contacts if known else None
@@ -149,9 +155,9 @@ class Rdap:
         if server is None:
             return []
         if self._resting.get(server.url, 0.0) > time.monotonic():
-            raise NotAnswered(f"{server.url} failed lately")
+            raise _NotAsked(f"{server.url} failed lately")
         if not self._store.may_ask(self._registries.rate):
-            raise NotAnswered(f"{self._registries.rate} questions an hour have been asked")
+            raise _NotAsked(f"{self._registries.rate} questions an hour have been asked")
         try:
             networks, contacts = await self._answer(server, address)
         except (NotAnswered, OSError, Broken) as error:
@@ -160,7 +166,7 @@ class Rdap:
         except asyncio.CancelledError:  # it was the deadline
             self._rest(server.url, REST)
             raise
-        self._store.keep(networks, contacts)
+        self._store.keep(address, networks, contacts)
         return contacts
 
     def _rest(self, url: str, seconds: float) -> None:

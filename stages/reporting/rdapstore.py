@@ -107,11 +107,21 @@ class Store:
         _, contacts, at = max(rows, key=lambda row: int(row[0].partition("/")[2]))
         return Known(contacts.split(), at)
 
-    def keep(self, networks: Sequence[Network], contacts: Sequence[str]) -> None:
-        """Keep an answer; what can't be written is asked again another time."""
+    def keep(self, address: Address, networks: Sequence[Network], contacts: Sequence[str]) -> None:
+        """Keep an answer; what can't be written is asked again another time.
+
+        Args:
+            address: that was asked about; what was said of smaller networks that it is in is forgotten.
+            networks: that the answer is about.
+            contacts: whom it names.
+        """
         now, text = time.time(), " ".join(contacts)
+        bits = max((each.prefixlen for each in networks if address in each), default=address.max_prefixlen)
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(
+                "DELETE FROM answer WHERE network = ?", [(each,) for each in _prefixes(address, bits + 1)]
+            )
             self._db.executemany(
                 "INSERT OR REPLACE INTO answer VALUES (?, ?, ?)",
                 [(str(each), text, now) for each in networks],
@@ -140,3 +150,9 @@ class Store:
             log.warning("%s: %s", self._path, error)
             return False
         return counted > 0
+
+
+def _prefixes(address: Address, shortest: int) -> list[str]:
+    """The networks that an address is in, from a length of prefix on."""
+    lengths = range(shortest, address.max_prefixlen + 1)
+    return [str(ip_network((address, bits), strict=False)) for bits in lengths]
