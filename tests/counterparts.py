@@ -94,7 +94,7 @@ def letters(home: Path) -> Iterator[Counterpart]:
         stages: dict[str, dict[str, Any]] = {
             "arf": {**mailed, "contacts": str(home / "arf")},
             "xarf": {**mailed, "contacts": str(home / "xarf")},
-            # "spamcop": {**mailed, "to": SPAMCOP},
+            "spamcop": {**mailed, "submit": SPAMCOP},
             "forward": {"smtp": box.address, "recipients": ["forward@peer.example"]},
             "forward-originals": {
                 "use": "forward", "smtp": box.address, "recipients": ["forward-originals@peer.example"],

@@ -55,7 +55,7 @@ class Account:
     unsure_arrived: int = 0
     """Of those that are unsure, how many are there."""
     held: dict[str, int] = field(default_factory=dict)
-    """Why reports are held: times by kind."""
+    """Why reports are held, and where that was found."""
     failed: dict[str, int] = field(default_factory=dict)
     """Why reports failed."""
 
@@ -179,7 +179,8 @@ class Stand:
             account.unsure_arrived = sum(known.get(each) == "unsure" for each in got)
         account.failed = dict(Counter(report.word[:60] for report in reports if report.state == "failed"))
         held = [report for report in reports if report.state == "held"]
-        account.held = dict(Counter(each.kind for report in held for each in book.held.evidence(report.id)))
+        evidence = [each for report in held for each in book.held.evidence(report.id)]
+        account.held = dict(Counter(f"{each.kind} in {each.where}"[:60] for each in evidence))
         return account
 
     def id_of(self, queue: str, report: Report) -> str:
