@@ -42,6 +42,7 @@ BENCHES = {
     "size": "Bytes a message",
     "faults": "When backends fail",
     "chaos": "Backends stopped and started at random",
+    "reporters": "Those whom reporters tell, killed for a while",
 }
 VARIANTS = {"held_100k": ("held", "--sessions", "100000")}
 """Benches that are another one with other arguments."""
@@ -56,6 +57,8 @@ PROGRAMS = {
     "notmuch": "notmuch",
     "npm": "npm",
     "pg_ctlcluster": "postgresql libdbd-pg-perl",
+    "razor-report": "razor",
+    "rbldnsd": "rbldnsd",
     "redis-server": "redis-server",
     "rspamd": "rspamd",
     "smtp-sink": "postfix",
@@ -65,7 +68,7 @@ PROGRAMS = {
     "unbound": "unbound",
 }
 """And the packages of Debian that they come from."""
-SLOW = {*VARIANTS, *TELLING, "size", "faults", "chaos"}
+SLOW = {*VARIANTS, *TELLING, "size", "faults", "chaos", "reporters"}
 """No part of a quick run."""
 PACKAGES = ("aiosmtpd", "uvloop", "msgspec", "msgpack", "watchdog", "zstandard", "tantivy")
 
