@@ -9,8 +9,8 @@ One stage has one peer; several peers are several stages, side by side at the en
     stages:
       forward-a: {use: forward, smtp: "tls://mx.a.example:465", recipients: [feed@a.example]}
 
-Nobody but who stands in `recipients` is ever sent anything. What waits for the peer is in the stage's book, on the
-disk, and nothing is sent twice: where the peer died between the last byte and its answer, a person has to
+Nobody but who stands in `recipients` is ever sent anything. What waits for the peer is in the stage's book, on
+the disk, and nothing is sent twice: where the peer died between the last byte and its answer, a person has to
 decide (`spamtrap reports ls`).
 
 Loops: what leaves has a field X-Loop of a random look on top. What comes back with one of ours, from
@@ -19,7 +19,9 @@ whomever, is passed on by no stage of this trap again; nor is mail that has more
 
 import hmac
 import re
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Literal
@@ -28,12 +30,15 @@ from stages.clients.mailer import Mailer
 from stages.clients.manner import Manner
 from stages.reporting.case import Case, Letter
 from stages.reporting.reporter import Reporter
+from stages.reporting.siblings import Siblings
 from stages.reporting.terms import Terms
 from trap.config import Duration, Share, Size
 from trap.envelope import Envelope, printable
 from trap.job import Job
-from trap.reports import Sending
+from trap.reports import Report, Sending
+from trap.reports.held import Evidence
 from trap.reports.place import Place
+from trap.stage import Preview, Verdict
 
 HOPS = 50
 """Received fields of a message that is going round in circles."""
@@ -63,7 +68,8 @@ class Forward(Reporter):
         sender: MAIL FROM; empty is the null sender, to whom no server complains.
         session: how the server is spoken to; see stages/clients/manner.py.
         timeout: for one message, whatever happens.
-        terms: as those of all reporters; without any, there is no rate, and nothing waits for copies.
+        terms: as of all reporters; without any, there is no rate. Redacted mail waits for copies of its
+            campaign (terms: gather), for what differs between them tells who got them; originals don't.
     """
 
     def __init__(  # noqa: PLR0913 - all of them settings
@@ -81,7 +87,7 @@ class Forward(Reporter):
         sender: str = "",
         session: Manner = Manner(),
         timeout: Duration = Duration("50s"),
-        terms: Terms = Terms(rate=0, gather=Duration(0)),
+        terms: Terms = Terms(rate=0),
     ) -> None:
         if what == "original" and not trusted:
             raise ValueError(
@@ -107,8 +113,27 @@ class Forward(Reporter):
         shun = () if self.original else ours.domains | ours.hosts
         self._mailer = Mailer("peer", smtp, session, timeout, shun)
         self.backends = self._mailer.backends
+        self._siblings = Siblings()
         self._loop_key = Place(place.config, "loops").consumer_key("")
         self._share_key = place.consumer_key("share")
+
+    async def process(self, job: Job) -> Verdict:
+        """Enter a job into the book, and remember it for the sake of its copies.
+
+        Raises:
+            Unavailable: as the base says.
+        """
+        if not self.original:
+            self._siblings.add(super().campaign(job), job)
+        return await super().process(job)
+
+    async def preview(self, job: Job) -> list[Preview]:
+        """What would be sent of a message, to whom; nothing is."""
+        found = await super().preview(job)
+        if not self.original:
+            return found
+        text = self._fields("0" * 20, job.envelope, 1) + job.message
+        return [replace(each, text=text) for each in found]
 
     async def recipients(self, job: Job) -> list[str]:
         """Who was configured."""
@@ -130,6 +155,7 @@ class Forward(Reporter):
         return await self._mailer.send(self.sender, [letter.to], text, sending.commit)
 
     def unfit(self, job: Job) -> str:
+        """Why a message is not passed on; "" when it is."""
         if job.size > self.max_size:
             return f"larger than max_size, {self.max_size} bytes"
         if self._came_back(job):
@@ -140,6 +166,10 @@ class Forward(Reporter):
         if int.from_bytes(drawn[:8], "big") >= self.share * 2**64:
             return "not in the share"
         return super().unfit(job)
+
+    def _letter(self, report: Report, copies: Sequence[Job]) -> tuple[Letter, list[Evidence]]:
+        others = self._siblings.of(super().campaign(copies[0]), copies[0]) if self.each == "message" else []
+        return super()._letter(report, [*copies, *others])
 
     # -- marks -------------------------------------------------------------------------------------
 

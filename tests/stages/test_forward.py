@@ -12,16 +12,17 @@ import pytest
 from daemons import certify
 from mailboxkit import Mailbox, mailbox
 from peerkit import Peer
-from trap.redact import Redacted
 
 from stages.clients.manner import Manner
 from stages.forward import HOPS, Forward
-from trap.config import Share, Size
+from stages.reporting.terms import Terms
+from trap.config import Duration, Share, Size
 from trap.configfile import parse
 from trap.envelope import Envelope, Rcpt
 from trap.job import Job
 from trap.maillog import MailLog
 from trap.queue import Spool
+from trap.redact import Redacted
 from trap.reports import Book
 from trap.reports.place import Place
 from trap.stage import Pass
@@ -33,6 +34,7 @@ MAIL = (
     b"\tTue, 3 Nov 2026 09:00:00 +0000\r\n"
     b"To: Joe <joe.doe@trap.example>\r\nSubject: buy\r\n\r\nDear joe.doe@trap.example, buy %s.\r\n"
 )
+NOW = Terms(rate=0, gather=Duration(0))
 ORIGINALS: dict[str, Any] = {"what": "original", "trusted": True}
 CONFIG = "accept: {domains: [trap.example]}\nsmtp: {hostname: mx.trap.example}\n"
 
@@ -55,7 +57,7 @@ async def forward(
 ) -> AsyncIterator[Forward]:
     """The stage in a trap of its own, as a worker would have it."""
     address = peer.address if peer else "127.0.0.1:1"
-    stage = Forward(place(home, queue), **{"recipients": [FEED], "smtp": address, **settings})
+    stage = Forward(place(home, queue), **{"recipients": [FEED], "smtp": address, "terms": NOW, **settings})
     try:
         yield stage
         await stage.finish()
@@ -160,6 +162,31 @@ async def test_copies_are_passed_on_each_or_one_a_campaign(tmp_path: Path, peer:
         assert len(peer.taken) == 3
         await sent(other, *copies)
         assert len(peer.taken) == 4
+
+
+async def test_what_differs_between_copies_is_masked_in_each(tmp_path: Path, peer: Peer) -> None:
+    text = "Dear customer, your parcel waits, come and see what we have for you: http://shop.example/see?u={}\r\n"
+    copies = [
+        job(message=f"Subject: parcel\r\n\r\n{text.format(number)}".encode()) for number in (4711, 4832, 9055)
+    ]
+    for number, copy in enumerate(copies):
+        copy.envelope = Envelope(rcpts=[Rcpt(address=f"someone{number}@trap.example")])
+        copy.notes = {"dedup": {"campaign": "c1", "window_count": 1, "count": 1}}
+    async with forward(tmp_path, peer) as stage:
+        for copy in copies:
+            stage._siblings.add("c1", copy)
+        await sent(stage, *copies)
+    got = b"".join(taken.data for taken in peer.taken)
+    assert len(peer.taken) == 3 and b"http://shop.example/see?u=" in got
+    assert not any(word in got for word in (b"4711", b"4832", b"9055"))
+
+
+async def test_a_preview_is_what_would_be_sent(tmp_path: Path) -> None:
+    async with forward(tmp_path) as stage, forward(tmp_path, queue="b", **ORIGINALS) as other:
+        [redacted], [original] = await stage.preview(job()), await other.preview(job())
+    assert redacted.to == original.to == FEED and not redacted.why_not
+    assert redacted.text.startswith(b"X-Loop: ") and b"joe.doe" not in redacted.text
+    assert original.text.startswith(b"X-Loop: ") and original.text.endswith(MAIL.replace(b"%s", b"now"))
 
 
 async def test_fields_on_top_may_tell_how_it_came(tmp_path: Path, peer: Peer) -> None:
@@ -326,7 +353,7 @@ async def test_a_worker_that_is_killed_before_the_answer_sends_nothing_twice(
     tmp_path: Path, peer: Peer
 ) -> None:
     """The peer takes its time with the answer, and the worker is killed meanwhile."""
-    settings = f"{{recipients: [{FEED}], smtp: '{peer.address}'}}"
+    settings = f"{{recipients: [{FEED}], smtp: '{peer.address}', terms: {{gather: 0s}}}}"
     (tmp_path / "spamtrap.yaml").write_text(f"pipeline: [forward]\n{CONFIG}stages: {{forward: {settings}}}\n")
     spool = Spool(tmp_path / "spool", MailLog(tmp_path / "state/maillog"), ["forward"])
     peer.replies["."] = [None]
