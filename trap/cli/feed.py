@@ -35,16 +35,18 @@ _MAX_RCPTS = 100
 )
 @click.option("-t", "--to", "rcpts", multiple=True, help="RCPT TO; as the message says when not given.")
 @click.option("--client-ip", default="", help="Address of the client that sent it.")
+@click.option("--client-port", default=0, type=click.IntRange(0, 65535), help="Its port.")
 @click.option("--helo", default=None, help="What the client said in HELO.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a file.")
 @pass_app
-def try_(
+def try_(  # noqa: PLR0913, PLR0917 - one for each option
     app: App,
     stage: str,
     files: tuple[Path, ...],
     sender: str | None,
     rcpts: tuple[str, ...],
     client_ip: str,
+    client_port: int,
     helo: str | None,
     as_json: bool,
 ) -> int:
@@ -55,7 +57,7 @@ def try_(
     The stage keeps its state in a directory of its own, so nothing of the running trap's is touched.
     """
     with apart(app.config, stage) as judge:
-        session = Envelope(protocol="inject", client_ip=client_ip, helo=helo)
+        session = Envelope(protocol="inject", client_ip=client_ip, client_port=client_port, helo=helo)
         with asyncio.Runner() as runner:  # one loop for all files: a stage may keep its connections
             jobs = [(str(file), _job(_read(file), sender, rcpts, session)) for file in files]
             if hasattr(judge, "preview"):
