@@ -9,9 +9,9 @@ One stage has one peer; several peers are several stages, side by side at the en
     stages:
       forward-a: {use: forward, smtp: "tls://mx.a.example:465", recipients: [feed@a.example]}
 
-Nobody but who stands in `recipients` is ever sent anything. What waits for the peer is in the stage's book, on
-the disk, and nothing is sent twice: where the peer died between the last byte and its answer, a person has to
-decide (`spamtrap reports ls`).
+Nobody but who stands in `recipients` is ever sent anything. What waits for the peer is in the stage's book,
+on the disk, and nothing is sent twice: where the peer died between the last byte and its answer, a person has
+to decide (`spamtrap reports ls`).
 
 Loops: what leaves has a field X-Loop of a random look on top. What comes back with one of ours, from
 whomever, is passed on by no stage of this trap again; nor is mail that has more than HOPS hosts behind it.
