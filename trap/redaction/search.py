@@ -22,13 +22,14 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import NamedTuple
 
+import re2
 from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 from trap.redaction.spellings import CODED, LONG, SHORTEST, SUMS, Names, Spelling, known, spellings, sums
 
 _BLOCK = 1 << 18
 """Bytes that are searched at a time, so that who needs only the first hits need not wait for all."""
-_HEX = re.compile(rb"[0-9a-f]{16,}|\b[0-9a-f]{8}\b")
+_HEX = re2.compile(rb"[0-9a-f]{16,}|\b[0-9a-f]{8}\b")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{22,}")
 _AFTER_SIGN = re.compile(rb"(?:^|(?<=[+/_-]))(?=[A-Za-z0-9+/_-]{22})")
 _STANDARD = bytes.maketrans(b"-_", b"+/")
@@ -157,8 +158,10 @@ class Searcher:
         ):
             if len(clean) > _REMEMBERED:
                 clean.clear()
+            # What is in one reading of a text is mostly in the next.
+            if clean.issuperset(expression.findall(text)):
+                continue
             for run in expression.finditer(text):
-                # What is in one reading of a text is mostly in the next.
                 if run[0] not in clean and not (yield from look(run.start(), run[0])):
                     clean.add(run[0])
 
