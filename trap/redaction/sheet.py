@@ -12,6 +12,7 @@ from trap.redaction.layers import Scrubber
 from trap.redaction.lenses import Base64, Lens
 from trap.redaction.masks import blank
 from trap.redaction.structure import HEADER, LEAF, MESSAGE, TEXT, Region, outline
+from trap.redaction.vocabulary import common
 
 MAX_NESTED = 8
 """Messages in base64 in messages in base64; what lies deeper is read as text."""
@@ -55,7 +56,7 @@ class Sheet:
         """Overwrite a body whole, so that it can still be decoded; return what it was, for people."""
         self._data[region.start : region.end] = _blank(self._data[region.start : region.end], region)
         number = ".".join(map(str, region.part))
-        return f"part {number} ({region.type})" if number else f"body ({region.type})"
+        return f"part {number} ({_kind(region)})" if number else f"body ({_kind(region)})"
 
     def blank_field(self, part: tuple[int, ...], name: str) -> str:
         """Overwrite the values of a part's header fields of a name, lower case; return what it was."""
@@ -119,7 +120,7 @@ class Sheet:
             written &= lens.back()
             # Letters of its code may by chance be a name, or how one is coded.
             coded = codings.squeezed(body)
-            scrubber.mask(coded.text, region.encoding)
+            scrubber.mask(coded.text, "code")
             coded.back()
         self._data[region.start : region.end] = body
         return written
@@ -129,9 +130,14 @@ class Sheet:
         if region.kind == MESSAGE and self._depth < MAX_NESTED:
             return not Sheet(text, self._depth + 1).mask(scrubber)
         if region.kind == TEXT or region.type.startswith(("text/", "message/")):
-            return scrubber.scrub_in(text, region.type, region.charset)
-        scrubber.scrub_data(text, region.type)
+            return scrubber.scrub_in(text, _kind(region), region.charset)
+        scrubber.scrub_data(text, _kind(region))
         return True
+
+
+def _kind(region: Region) -> str:
+    """The type of a body, for people, unless it is of the sender's invention: it may be a name."""
+    return region.type if common(region.type) else "data"
 
 
 def _blank(body: bytearray, region: Region) -> bytearray:

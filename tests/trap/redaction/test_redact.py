@@ -124,6 +124,15 @@ def test_what_can_not_be_overwritten_in_place_is_blanked(kind: str) -> None:
     assert payloads(made.message) == [b"see there", b"x" * len(packed.getvalue())]
 
 
+def test_what_is_told_of_parts_names_nobody() -> None:
+    packed = gzip.compress(f"{JOE}\n".encode() * 20)
+    raw = letter(MIMEText(JOE), MIMEApplication(packed, "joe.miller")).as_bytes()
+    made = REDACTOR.redact(raw)
+    assert made.leaks == []
+    assert made.blanked == ["part 2 (data)"]
+    assert "miller" not in f"{made.masked} {made.blanked} {made.signatures}"
+
+
 def test_a_charset_without_room_is_blanked() -> None:
     text = b"an +AGoAbwBl-.miller+AEA-pristine.example\r\n"
     made = redacted(b"Content-Type: text/plain; charset=utf-7\r\n\r\n" + text)
