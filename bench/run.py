@@ -42,6 +42,7 @@ BENCHES = {
     "size": "Bytes a message",
     "faults": "When backends fail",
     "chaos": "Backends stopped and started at random",
+    "redact_quality": "What redaction leaves",
     "reporters": "Those whom reporters tell, killed for a while",
 }
 VARIANTS = {"held_100k": ("held", "--sessions", "100000")}
@@ -68,7 +69,7 @@ PROGRAMS = {
     "unbound": "unbound",
 }
 """And the packages of Debian that they come from."""
-SLOW = {*VARIANTS, *TELLING, "size", "faults", "chaos", "reporters"}
+SLOW = {*VARIANTS, *TELLING, "size", "faults", "chaos", "reporters", "redact_quality"}
 """No part of a quick run."""
 PACKAGES = ("aiosmtpd", "uvloop", "msgspec", "msgpack", "watchdog", "zstandard", "tantivy")
 
