@@ -36,7 +36,8 @@ class _Known(msgspec.Struct, frozen=True):
 
     domains: dict[str, str]
     hosts: dict[str, str]
-    networks: dict[int, list[tuple[Network, str]]]
+    networks: dict[int, list[tuple[int, int, str]]]
+    """By version: first address, last, and whose they are. As numbers: lists are looked through often."""
 
 
 class LargeSenders:
@@ -71,18 +72,20 @@ class LargeSenders:
         address = address_of(ip)
         if address is None:
             return ""
-        for network, owner in self._known.networks[address.version]:
-            if address in network:
-                return owner
-        return _above(ptr.strip().rstrip(".").lower()[:MAX_DOMAIN], "", self._known.hosts)
+        return self.overlaps(address) or _above(
+            ptr.strip().rstrip(".").lower()[:MAX_DOMAIN], "", self._known.hosts
+        )
 
     def overlaps(self, network: Network | Address) -> str:
         """Whose addresses a network has some of: the large sender's name, "" when there are none."""
         wanted = ip_network(network)
-        for known, owner in self._known.networks[wanted.version]:
-            if wanted.overlaps(known):
-                return owner
-        return ""
+        first, last = int(wanted.network_address), int(wanted.broadcast_address)
+        owners = (
+            owner
+            for low, high, owner in self._known.networks[wanted.version]
+            if low <= last and first <= high
+        )
+        return next(owners, "")
 
 
 def _above(name: str, last: str, owners: dict[str, str]) -> str:
@@ -105,5 +108,12 @@ def _known() -> _Known:
     return _Known(
         {name: owner for owner, each in senders.items() for name in each.domains.split()},
         {name: owner for owner, each in senders.items() for name in each.hosts.split()},
-        {version: [row for row in networks if row[0].version == version] for version in (4, 6)},
+        {
+            version: [
+                (int(network.network_address), int(network.broadcast_address), owner)
+                for network, owner in networks
+                if network.version == version
+            ]
+            for version in (4, 6)
+        },
     )
