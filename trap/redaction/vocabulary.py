@@ -85,7 +85,7 @@ _REPORTS = """
     fail fraud fraudulent from generated hash hosts identifier incidents indicators its links longer
     mailfrom many messaging names phishing port printable program questions redacted replaced reported
     reporter reports rfc sha sha256 signatures smtp source spam spamcop spammer spamtrap spamtraps
-    submitted such suspicious tells there therefore these though timestamp trap traps unsolicited uri
+    submitted such suspicious tells there therefore these though timestamp unsolicited uri
     utc verifies verify version was well write written xarf
 """
 """What our own reports say, and others about us."""
