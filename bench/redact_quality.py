@@ -33,13 +33,17 @@ SHORTEST = 4
 """Characters of a local part that the second opinion looks for by itself."""
 
 
+ASKED = "048c"
+"""First digits of the names of messages that are searched before redaction, too: a quarter."""
+
+
 class Outcome(NamedTuple):
     """Of one message."""
 
     file: str
     names: int
-    told: bool
-    """Whether the message as it was told a name, by the second opinion."""
+    told: bool | None
+    """Whether the message as it was told a name, by the second opinion; None: it was not asked."""
     leaks: list[tuple[str, str]]
     held: list[str]
     blanked: list[str]
@@ -88,7 +92,7 @@ def redacted(file: str) -> Outcome | None:
     return Outcome(
         Path(file).name,
         len(names),
-        bool(leakkit.leaks(message, names)),
+        bool(leakkit.leaks(message, names)) if Path(file).name[0] in ASKED else None,
         leakkit.leaks(done.message, names) if not done.leaks else [],
         [f"{leak.where}: {leak.kind} {leak.name}" for leak in done.leaks],
         done.blanked,
@@ -107,9 +111,8 @@ def tell(report: kit.Report, outcomes: list[Outcome], files: int) -> None:
     report.note(f"{files} messages, {count} of which name a recipient")
     report.add("messages that leave with a name", "spamtrap", [float(len(leaking))], aim="<= 0")
     report.add("messages that may leave, %", "spamtrap", [100 * len(released) / count], aim=">= 99")
-    report.add(
-        "messages that told a name before, %", "as received", [100 * sum(o.told for o in outcomes) / count]
-    )
+    before = [found.told for found in outcomes if found.told is not None]
+    report.add("messages that told a name before, %", "as received", [100 * sum(before) / len(before)])
     blanked = sum(bool(found.blanked) for found in outcomes)
     report.add("messages with a part blanked whole, %", "spamtrap", [100 * blanked / count])
     report.add("bytes changed, %", "spamtrap", [100 * found.bytes_changed for found in outcomes])
