@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from peerkit import LOOPBACK, Peer
 from support import free_port
@@ -107,7 +107,6 @@ async def test_what_smtp_cannot_carry_is_made_lines_and_nothing_else_changes(
 
 
 @given(lines=st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\r", b"").replace(b"\n", b""))))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_lines_arrive_to_the_byte(lines: list[bytes]) -> None:
     message = b"".join(line + b"\r\n" for line in [*lines, b"."])
 
