@@ -12,7 +12,7 @@ import re
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from ipaddress import IPv6Network, ip_network
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -128,10 +128,12 @@ def _reason(edition: Edition, row: Listed) -> str:
     return f"{said}; {edition.settings.reason}" if edition.settings.reason else said
 
 
+@lru_cache(maxsize=1024)  # of 100,000 entries, each with its two hours
 def _hour(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:00")
 
 
+@lru_cache(maxsize=1024)
 def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -170,7 +172,7 @@ def _names(edition: Edition, rows: Iterable[tuple[str, Listed]]) -> bytes:
 def _authority(edition: Edition) -> tuple[list[str], str]:
     """Name servers and contact of a zone; names that say nothing, where none are configured."""
     settings = edition.settings
-    return settings.ns or ["localhost"], settings.contact or "nobody.localhost"
+    return settings.ns or ["ns.invalid"], settings.contact or "nobody.invalid"
 
 
 # -- RPZ -------------------------------------------------------------------------------------------
@@ -195,10 +197,10 @@ def _policy_ip(key: str) -> str:
     >>> _policy_ip("192.0.2.7"), _policy_ip("2001:db8:1:2::/64")
     ('32.7.2.0.192.rpz-ip', '64.zz.2.1.db8.2001.rpz-ip')
     """
-    network = ip_network(key)
-    words = str(network.network_address).split(":" if isinstance(network, IPv6Network) else ".")
+    address, _, length = key.partition("/")
+    words = address.split(":" if length else ".")
     text = ".".join(word or "zz" for word in reversed(words))
-    return f"{network.prefixlen}.{_ZEROS.sub('zz', text)}.rpz-ip"
+    return f"{length or 32}.{_ZEROS.sub('zz', text)}.rpz-ip"
 
 
 # -- for people and programs -----------------------------------------------------------------------

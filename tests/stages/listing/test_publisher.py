@@ -15,6 +15,8 @@ from listkit import SOON, letter, make, published
 from stages.dnsbl import Dnsbl
 
 HOUR = 3600.0
+ONE = "lists: {addresses: {min_score: 0.5, min_traps: 1}, domains: null, files: null, backscatter: null}"
+"""One list alone, for who publishes often."""
 CAP = "publish: {max_change: 20%, at_least: 10, release_after: 6h}\n    "
 
 
@@ -161,13 +163,13 @@ class TestCap:
         assert len(left) == 50 - 1 - 18
         assert "198.51.0.7" not in left
 
-    @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
     @given(st.lists(st.tuples(st.integers(0, 30), st.floats(10, 2 * HOUR)), max_size=6))
     def test_never_more_than_may_change_in_an_hour(
         self, tmp_path: Path, steps: list[tuple[int, float]]
     ) -> None:
         """However hits come: against what was published in each hour."""
-        stage = make(tmp_path / str(time.monotonic_ns()), CAP + SOON)
+        stage = make(tmp_path / str(time.monotonic_ns()), CAP + ONE)
         later, number, past = 0.0, 0, [(0.0, set[str]())]
         for count, pause in steps:
             later += pause
@@ -189,7 +191,7 @@ class TestDeath:
         self, tmp_path: Path, what: object
     ) -> None:
         """kill -9 before and after each call of the system that changes a file."""
-        stage = make(tmp_path, CAP + SOON)
+        stage = make(tmp_path, CAP + ONE)
         hits(stage, 1)
         bring(stage)
         before = files(stage)
