@@ -59,6 +59,7 @@ class Redactor:
 
     def __init__(self, identities: Identities, key: bytes, standing: Searcher | None = None) -> None:
         self._identities, self._key, self._standing = identities, key, standing
+        self._tokens: frozenset[str] = frozenset()
         self._searcher = Searcher(identities, (), standing)
         self._ascii_only = all(map(str.isascii, identities.names()))
 
@@ -69,7 +70,7 @@ class Redactor:
             message: as it was received.
             tokens: other strings in it that tell who it was for; see `trap.redaction.tokens`.
         """
-        searcher = self._looking_for(tokens)
+        searcher = self.searcher(tokens)
         data = bytearray(message)
         sheet = Sheet(data)
         masked: Counter[str] = Counter()
@@ -93,7 +94,7 @@ class Redactor:
 
     def text(self, text: str, tokens: Collection[str] = ()) -> str:
         """Any other string that leaves, without them: an address, a subject, a URL; as long as it was."""
-        searcher = self._looking_for(tokens)
+        searcher = self.searcher(tokens)
         try:
             data = bytearray(text.encode("utf-8", "surrogateescape"))
         except UnicodeEncodeError:  # half a character, which stands for no byte
@@ -104,8 +105,11 @@ class Redactor:
                 return data.decode("utf-8", "surrogateescape")
         return blank(data.decode("utf-8", "surrogateescape"))
 
-    def _looking_for(self, tokens: Collection[str]) -> Searcher:
-        return Searcher(self._identities, tokens, self._standing) if tokens else self._searcher
+    def searcher(self, tokens: Collection[str] = ()) -> Searcher:
+        """What finds the identities and these tokens, for the gate too; made once for the same tokens."""
+        if self._tokens != (wanted := frozenset(tokens)):
+            self._tokens, self._searcher = wanted, Searcher(self._identities, wanted, self._standing)
+        return self._searcher
 
 
 def _ascii(tokens: Collection[str]) -> bool:
@@ -117,7 +121,7 @@ def _blank(sheet: Sheet, leaks: list[Leak]) -> list[str]:
     told = [leak for leak in leaks if leak.part or leak.field]
     regions = {region for leak in told if not leak.field for region in sheet.within(leak.part)}
     fields = {(leak.part, leak.field) for leak in told if leak.field}
-    if not told:
+    if not regions and not fields:  # nobody can say where, or there is no such part to us
         regions = {region for region in sheet.within(()) if not sheet.is_blank(region)}
         regions = {region for region in regions if not region.type.startswith("text/")} or regions
     return [sheet.blank_field(*field) for field in sorted(fields)] + [

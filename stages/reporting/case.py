@@ -13,6 +13,7 @@ import msgspec
 from trap.envelope import Envelope
 from trap.job import Job
 from trap.redact import Redactor
+from trap.redaction.gate import Leak, found_by
 from trap.redaction.tokens import tokens
 from trap.reports import Report
 from trap.reports.place import Place
@@ -52,7 +53,7 @@ class Case:
             ours = ours.with_message(copy.envelope, copy.notes, copy.message)
         self.identities = ours
         self.tokens = _tokens(job, copies[1:])
-        self._redactor = Redactor(ours, key)
+        self._redactor = Redactor(ours, key, place.searcher)
         redacted = self._redactor.redact(job.message, self.tokens)
         self.message = redacted.message
         self.masked = redacted.masked
@@ -70,6 +71,10 @@ class Case:
     def hide(self, text: str) -> str:
         """Any other text that came with the message, redacted."""
         return self._redactor.text(text, self.tokens)
+
+    def leaks(self, report: bytes) -> list[Leak]:
+        """What a report that was made of this tells about the trap, as the gate sees it."""
+        return found_by(self._redactor.searcher(self.tokens), report)
 
     def _envelope(self, envelope: Envelope) -> Envelope:
         return Envelope(

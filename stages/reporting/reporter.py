@@ -23,7 +23,6 @@ from stages.reporting.terms import Terms
 from trap.backend import Broken, Unscannable
 from trap.envelope import printable
 from trap.job import Job
-from trap.redaction.gate import leaks
 from trap.reports import Book, Later, Refused, Report, Sending
 from trap.reports.held import Evidence
 from trap.reports.place import Place
@@ -322,7 +321,7 @@ class Reporter:
             return Letter(name(key, report.id), report.recipient, b"", report.weight, copies[0], None), []
         case = Case(self.place, report, copies)
         text = self.compose(case, report.recipient)
-        found = leaks(text, case.identities, case.tokens)
+        found = case.leaks(text)
         evidence = [Evidence(leak.where, leak.kind, leak.name, leak.excerpt) for leak in found]
         return Letter(case.id, report.recipient, text, report.weight, copies[0], case), evidence
 

@@ -12,6 +12,7 @@ from trap.fsio import make_directory
 
 if TYPE_CHECKING:
     from trap.redaction.identities import Identities
+    from trap.redaction.search import Searcher
 
 DIRECTORY = "reports"
 """Below the state directory; no queue may be called so."""
@@ -42,6 +43,13 @@ class Place:
         from trap.redaction.identities import Identities  # noqa: PLC0415 - who reports nothing needs it not
 
         return Identities.of(self.config)
+
+    @cached_property
+    def searcher(self) -> "Searcher":
+        """What finds those, made once: there may be thousands."""
+        from trap.redaction.search import Searcher  # noqa: PLC0415 - as above
+
+        return Searcher(self.identities)
 
     @cached_property
     def consumer_key(self) -> Callable[[str], bytes]:
