@@ -1,5 +1,6 @@
 """The stage dnsbl, and its lists asked by real servers: rbldnsd, and unbound in front of it."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -8,10 +9,16 @@ from pathlib import Path
 
 import pytest
 from listkit import MD5, SOON, SUM, asked, letter, make, published, rbldnsd, shelf, unbound
-from support import eventually
+from support import eventually, mails
 
+from stages.backscatter import Backscatter
 from stages.dnsbl import Dnsbl
+from stages.extract import Extract
 from stages.names.blocklists import reverse
+from stages.reporting.senders import LargeSenders
+from trap.redaction.gate import found_by
+from trap.redaction.identities import Identities
+from trap.redaction.search import Searcher
 from trap.stage import Pass, Unavailable
 
 
@@ -239,3 +246,31 @@ class TestRealServers:
                 assert asked(resolver, "www.seen.example") == ["192.0.2.80"]
                 assert asked(resolver, "www.hidden.example") == ["NXDOMAIN"]
                 assert asked(resolver, "bot.seen.example") == ["NXDOMAIN"]
+
+
+def test_of_real_mail_no_large_sender_is_listed_and_no_recipient_named(corpus: Path, tmp_path: Path) -> None:
+    """Where one hit is enough, and all of the corpus came to traps: spam, bounces and honest mail."""
+    known = [json.loads(line) for line in (corpus / "index.jsonl").read_text().splitlines()]
+    facts = {corpus / each["file"]: each for each in known}
+    read, noted = Extract(qr=False), Backscatter(to="dnsbl")
+    stage = make(tmp_path, f"publish: {{at_least: 100000}}\n    {SOON}", accept="everything")
+    traps = set()
+    for path in mails(corpus, 60):
+        fact, message = facts[path], path.read_bytes()
+        to = str(fact.get("env_rcpt") or "joe@trap.example")
+        traps.add(to)
+        job = letter(str(fact.get("client_ip") or ""), [to], message=message)
+        notes = {"extract": read.process(job).notes, "backscatter": noted.process(job).notes}
+        stage.process(letter(job.envelope.client_ip, [to], notes=notes, message=message))
+    stage.tick()
+    large = LargeSenders()
+    assert len(published(stage)) > 5
+    assert len(published(stage, "domains")) > 5
+    assert not [name for name in published(stage, "domains") if large.owns_domain(name)]
+    assert not [ip for ip in published(stage) if large.owns_ip(ip.partition("/")[0])]
+    identities = Identities.named(trap for trap in traps if trap.count("@") == 1)
+    searcher = Searcher(identities)
+    for name in ("addresses", "backscatter", "files"):
+        for path in stage._publisher.directory.glob(f"{name}.*"):
+            assert found_by(searcher, path.read_bytes()) == []
+    stage.close()
