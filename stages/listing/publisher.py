@@ -188,15 +188,15 @@ class Publisher:
             )
             db.execute("INSERT INTO hold VALUES (?, ?, ?, ?, 0)", (*where, now, number))
             return False
-        since, released = hold
+        since, released = min(hold[0], now), hold[1]  # a clock that was set back releases nothing
         after = self._settings.release_after
         # More may have come since a person looked; as much as would not have been held anyway.
         by_hand = bool(released) and number <= released + max(0, room)
-        if by_hand or (after and not since <= now < since + after):
+        if by_hand or (after and now >= since + after):
             db.execute("DELETE FROM hold WHERE list = ? AND way = ?", where)
             log.warning("%s: %d entries to %s are released", name, number, way)
             return True
-        db.execute("UPDATE hold SET number = ? WHERE list = ? AND way = ?", (number, *where))
+        db.execute("REPLACE INTO hold VALUES (?, ?, ?, ?, 0)", (*where, since, number))
         return False
 
     # -- files -----------------------------------------------------------------------------------

@@ -130,6 +130,15 @@ class TestCap:
         stage.desk.release()
         hits(stage, *range(100, 200))
         assert bring(stage, 10) == []
+        (hold,) = stage.desk.status()[0]["held"]
+        assert (hold["number"], hold["released"]) == (150, False), "it has to be looked at again"
+
+    def test_a_clock_that_is_set_back_releases_nothing(self, stage: Dnsbl) -> None:
+        hits(stage, *range(50))
+        assert bring(stage, HOUR) == []
+        assert bring(stage) == []
+        assert bring(stage, 5.9 * HOUR) == []
+        assert len(bring(stage, 6.1 * HOUR)) == 50
 
     def test_what_is_held_goes_out_by_itself_in_the_end(self, stage: Dnsbl) -> None:
         hits(stage, *range(50))
