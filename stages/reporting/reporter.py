@@ -14,6 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -74,6 +75,7 @@ class Reporter:
         self._sentinel = Sentinel()
         self._lock: int | None = None
         self._flying: dict[str, asyncio.Task[None]] = {}
+        self._composer = ThreadPoolExecutor(1, "composer")
         self._sent: list[float] = []
         self._cleaned = 0.0
         self._stopping = False
@@ -158,7 +160,7 @@ class Reporter:
                 "preview", to, self.campaign(job), "gathering", 1, job.received_at,
                 job.received_at, now, now, now, 0, released=False, word="", sent=0.0,
             )  # fmt: skip
-            letter, evidence = self._letter(report, [job])
+            letter, evidence = await self._composed(report, [job])
             why = self.unfit(job) or self._sentinel.holds(job)
             why = why or "; ".join(f"{each.kind} in {each.where}" for each in evidence)
             found.append(Preview(to, letter.text, why))
@@ -184,6 +186,7 @@ class Reporter:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+        self._composer.shutdown(wait=False, cancel_futures=True)
         self._book.close()
 
     def _pump(self) -> None:
@@ -282,7 +285,7 @@ class Reporter:
         copies = self._book.copies(report.id)
         if not copies:
             raise Refused("no copy of it is left")
-        letter, evidence = self._letter(report, copies)
+        letter, evidence = await self._composed(report, copies)
         if evidence:
             why = f"the gate found {', '.join(sorted({each.kind for each in evidence}))}"
             log.warning("report %s is held: %s", report.id, printable(why))
@@ -313,6 +316,11 @@ class Reporter:
             self._book.settle(report.id, "sent", f"not taken back: {why}")
         else:
             self._book.settle(report.id, "failed", why)
+
+    async def _composed(self, report: Report, copies: Sequence[Job]) -> tuple[Letter, list[Evidence]]:
+        """The same beside the event loop, for large mail takes seconds; one at a time, and memory."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._composer, self._letter, report, copies)
 
     def _letter(self, report: Report, copies: Sequence[Job]) -> tuple[Letter, list[Evidence]]:
         """The report, and what the gate has against it."""

@@ -41,4 +41,5 @@ class Siblings:
 
     def of(self, campaign: str, job: Job) -> list[Job]:
         """The other copies of a job's campaign that are remembered."""
-        return [copy for copy in self._kept.get(campaign, ()) if copy.id != job.id]
+        # Reports are composed in a thread; what is taken at once can't change under its hands.
+        return [copy for copy in tuple(self._kept.get(campaign, ())) if copy.id != job.id]

@@ -1,6 +1,7 @@
 """What all reporters share: one report a campaign, recipient and period, whatever the counterpart does."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -238,6 +239,26 @@ def test_the_gate_holds_what_names_the_trap(told: Told):
     told.leak = b""
     told._book.release(report.id)
     run(told)
+    assert state(told) == "sent"
+
+
+def test_others_go_on_while_a_report_is_composed(told: Told):
+    """Redaction of large mail takes seconds, in which conversations with counterparts must not stop."""
+
+    def compose(case: Case, to: str) -> bytes:
+        assert beat.wait(10)
+        return case.message
+
+    async def work() -> None:
+        await told.process(job())
+        told.tick()
+        await asyncio.sleep(0.01)
+        beat.set()
+        await told.finish()
+
+    beat = threading.Event()
+    told.compose = compose  # type: ignore[method-assign]
+    asyncio.run(work())
     assert state(told) == "sent"
 
 
