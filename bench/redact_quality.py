@@ -63,7 +63,8 @@ def main() -> None:
     )
     report = kit.Report("redact_quality")
     step = 40 if options.quick else options.every
-    files = sorted(str(path) for path in needed().rglob("*.eml"))[::step]
+    rows = [json.loads(row) for row in (needed() / "index.jsonl").read_text().splitlines()]
+    files = sorted((str(needed() / row["file"]), row.get("env_rcpt") or "") for row in rows)[::step]
     with multiprocessing.Pool(options.processes) as pool:
         outcomes = [found for found in pool.imap(redacted, files, chunksize=8) if found]
     shown = [found for found in outcomes if found.leaks or found.held]
@@ -73,10 +74,11 @@ def main() -> None:
     report.write(options.json)
 
 
-def redacted(file: str) -> Outcome | None:
-    """Redact one message; None when it names no recipient."""
+def redacted(what: tuple[str, str]) -> Outcome | None:
+    """Redact one message of a recipient that the index knows; None when nobody knows any."""
+    file, recipient = what
     message = Path(file).read_bytes()
-    identities = Identities.named(leakkit.recipients(message))
+    identities = Identities.named(leakkit.recipients(message) | set(leakkit.ADDRESS.findall(recipient)))
     if not identities.addresses:
         return None
     begun = time.perf_counter()

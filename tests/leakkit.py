@@ -75,7 +75,7 @@ TO = (
     "x-rcpt-to",
     "apparently-to",
 )
-ADDRESS = re.compile(r"[\w.+=-]{1,64}@[a-z0-9-]+(?:\.[a-z0-9-]+)+", re.IGNORECASE)
+ADDRESS = re.compile(r"[\w.+=-]{1,64}@[a-z0-9-]{2,63}(?:\.[a-z0-9-]{1,63})*", re.IGNORECASE)
 
 
 def recipients(message: bytes) -> set[str]:
