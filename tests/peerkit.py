@@ -57,10 +57,14 @@ class Peer:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
+        self.hang_up()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.sleep(0.01)  # transports close in the next round
+
+    def hang_up(self) -> None:
+        """End all conversations."""
+        for task in self._tasks:
+            task.cancel()
 
     @property
     def address(self) -> str:

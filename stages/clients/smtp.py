@@ -109,6 +109,8 @@ class Session:
             OSError, Broken: the conversation broke; after commit nobody knows what became of the message.
         """
         self._between = False
+        if not self._client.is_connected:
+            raise Broken("hung up")  # and what it had offered is forgotten
         binary = self._takes_binary() and message != normalize_message_line_endings(message)
         wire = message if binary else normalize_message_line_endings(message)
         with _plain_errors():

@@ -250,6 +250,16 @@ async def test_a_kept_connection_that_was_closed_meanwhile_costs_no_message(peer
     assert peer.connections == 2
 
 
+async def test_what_a_server_offered_is_not_asked_of_one_that_has_hung_up(peer: Peer) -> None:
+    mail = mailer(peer)
+    await mail.send(ME, [YOU], MAIL, nothing)
+    peer.hang_up()
+    await asyncio.sleep(0.05)
+    assert await mail.send(ME, [YOU], b"\xe4\r\n", nothing) == "250 queued"
+    mail.backends.close()
+    assert peer.taken[1].mail.endswith("BODY=8BITMIME")
+
+
 async def test_an_old_server_is_greeted_in_the_old_way(peer: Peer) -> None:
     peer.replies["EHLO"] = "502 what?"
     mail = mailer(peer)
