@@ -44,6 +44,7 @@ def main() -> None:
         away=(float, 300.0, "seconds for which each is away"),
         stagger=(float, 20.0, "seconds between one that goes and the next"),
         blows=(int, 3, "times that each is killed and started again at once, before that"),
+        searched=(int, 40, "texts of each reporter that are searched for names of the trap"),
         seed=(int, 1, "of the random numbers"),
         only=(str, ",".join(ALL), "whom to tell, with commas between"),
     )
@@ -95,7 +96,7 @@ def measure(report: kit.Report, stand: Stand, options: argparse.Namespace) -> No
     for name, listed, answered in lists:
         report.add("listed and not answered for", name, [listed - answered], aim="= 0", listed=listed)
     begun = time.process_time()
-    found = stand.leaks()
+    found = stand.leaks(options.searched)
     report.note(f"the search for names took {time.process_time() - begun:.0f} s")
     report.add("names of the trap in what left", "all", [len(found)], aim="= 0", found=found[:20])
 
