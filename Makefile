@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 # Programs the tests talk to. No service of theirs is used: the tests start their own.
-DEBIAN_FOR_TESTS := chromium clamav-daemon curl dnsmasq iproute2 libdbd-pg-perl libsisimai-perl nftables node-nodemailer nodejs openssl postfix \
+DEBIAN_FOR_TESTS := bind9-utils chromium clamav-daemon curl dnsmasq iproute2 libdbd-pg-perl libsisimai-perl nftables node-nodemailer nodejs openssl postfix \
 	postgresql razor rbldnsd redis-server rspamd shellcheck spamassassin spamc spamd swaks systemd tmux unbound util-linux
 
 .PHONY: help run test check format bench bench-quick lock clean programs
