@@ -9,10 +9,12 @@ import gzip
 import io
 import lzma
 import re
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Protocol
 
 MAX_MEMBERS = 1000
@@ -34,7 +36,9 @@ _PGP = re.compile(rb"^-----BEGIN PGP MESSAGE-----", re.MULTILINE)
 _ENVELOPED = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03"
 """How a message encrypted by S/MIME begins: the object identifier of enveloped data (RFC 5652)."""
 _STREAM = re.compile(rb"stream\r?\n")
-_GLUE = re.compile(rb"\)[\s\d.-]{0,40}\(|>[\s\d.-]{0,40}<")
+_GLUE = re.compile(rb"\)[\s\d.\]\[-]{0,40}(?:T[jJdD*][\s\d.\]\[-]{0,40}){0,3}\(|>[\s\d.-]{0,40}<")
+_RTF_LETTER = re.compile(rb"\\u(-?[0-9]{1,5})[ ]?\??")
+_PNG_TEXT = re.compile(rb"(?:zTXt|iTXt|iCCP|eXIf)")
 _RTF_WORDS = re.compile(rb"\\[a-z]{1,32}-?\d{0,10} ?|[{}\r\n]")
 
 
@@ -208,8 +212,18 @@ def _pdf(data: bytes, room: Room) -> Iterator[tuple[str, bytes]]:
         raise Opaque("a PDF document whose text is coded in glyphs")
 
 
+def _png(data: bytes, room: Room) -> Iterator[tuple[str, bytes]]:
+    """Texts in a picture that are compressed."""
+    for found in islice(_PNG_TEXT.finditer(data), MAX_MEMBERS):
+        (size,) = struct.unpack(">I", data[found.start() - 4 : found.start()])
+        chunk = data[found.end() : found.end() + size]
+        for begin in islice(re.finditer(rb"\0(?=\x78[\x01\x5e\x9c\xda])", chunk), 4):
+            yield from _zlib(chunk[begin.end() :], room)
+
+
 def _rtf(data: bytes, room: Room) -> Iterator[tuple[str, bytes]]:
     """A text without its control words."""
+    data = _RTF_LETTER.sub(lambda found: chr(int(found[1]) & 0xFFFF).encode("utf-8", "replace"), data)
     yield "text", _RTF_WORDS.sub(b"", data)
 
 
@@ -225,5 +239,6 @@ _OPEN: tuple[tuple[bytes, Callable[[bytes, Room], Iterator[tuple[str, bytes]]]],
     (b"\x78\x9c", _zlib),
     (b"\x78\xda", _zlib),
     (b"%PDF-", _pdf),
+    (b"\x89PNG", _png),
     (b"{\\rtf", _rtf),
 )

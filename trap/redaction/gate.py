@@ -17,11 +17,12 @@ from email.errors import MessageError
 from email.message import Message
 from email.parser import BytesParser
 from email.policy import compat32
+from email.utils import collapse_rfc2231_value
 from typing import NamedTuple
 
 from trap.envelope import printable
 from trap.redaction.containers import Exhausted, Opaque, Room, members
-from trap.redaction.readings import Unreadable, from_base64, readings
+from trap.redaction.readings import Unreadable, from_base64, readings, uncommented
 from trap.redaction.search import Hit, Searcher
 from trap.redaction.spellings import Names
 
@@ -193,6 +194,7 @@ class _Gate:
             (name, f"{name}: {value}\n".encode("utf-8", "surrogateescape"))
             for name, value in part.raw_items()
         ]
+        fields += [(name, f"{name}: {said}\n".encode("utf-8", "replace")) for name, said in _said(part)]
         together = b"".join(text for _, text in fields)
         if next(self._look(here, together, depth + 1), None) is None:
             return
@@ -236,6 +238,17 @@ class _Gate:
     def _search(self, here: _Place, data: bytes) -> Iterator[Leak]:
         for hit in self._searcher.find(data):
             yield Leak(str(here), hit.kind, hit.name, _excerpt(data, hit), here.part, here.field)
+
+
+def _said(part: Message) -> Iterator[tuple[str, str]]:
+    """Header fields as they are meant: parameters in order (RFC 2231), others without comments (RFC 5322)."""
+    for name, value in part.raw_items():
+        text = str(value)
+        if "*" in text and name.lower() in ("content-type", "content-disposition"):
+            for key, said in part.get_params(header=name, failobj=[]):
+                yield name, f"{key} {collapse_rfc2231_value(said)}"
+        if "(" in text and (bare := uncommented(text)) != text:
+            yield name, bare
 
 
 def _is_message(data: bytes) -> bool:

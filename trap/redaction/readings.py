@@ -5,16 +5,18 @@ text was meant to be read. Work grows with the length of the text and not with i
 over and over is decoded in one go.
 """
 
+import base64
 import binascii
 import html
 import re
-import unicodedata
 from collections.abc import Iterator
 from email.header import decode_header
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import msgspec
+
+from trap.redaction.appearance import appearances
 
 ROUNDS = 6
 """Times that different codings are undone in turns; a text that needs more can't be read."""
@@ -29,21 +31,10 @@ _ESCAPE = re.compile(
 )
 _QP = re.compile(rb"=[0-9a-fA-F]{2}|=[ \t]*\r?\n")
 _ENTITY = re.compile(rb"&#|&[a-zA-Z]{2,31};")
-_TAG = re.compile(rb"<[^<>]*>")
-_HIDDEN = (
-    (re.compile(rb"<!--"), b"-->"),
-    (re.compile(rb"<style\b", re.IGNORECASE), b"</style"),
-    (re.compile(rb"<script\b", re.IGNORECASE), b"</script"),
-)
-"""What is not shown, and where that ends."""
-_SPACE = b" \t\r\n\f\v\0"
-_INVISIBLE = re.compile(
-    "[\u00a0\u00ad\u0300-\u036f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f"
-    "\u205f-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0]"
-)
 _WORD = re.compile(rb"=\?[^?\s]{1,60}\?[bBqQ]\?[^?]{0,4000}\?=")
 _BETWEEN_WORDS = re.compile(rb"\?=\s+=\?")
 _CONTINUED = re.compile(rb"\"?[;\s]{1,20}[\w-]{1,60}\*\d{1,4}\*?=\s{0,20}\"?")
+_COMMENT = re.compile(r"\([^()]{0,500}\)")
 _BASE64_LINES = re.compile(rb"^[A-Za-z0-9+/_-]{20,}\r?\n(?:[A-Za-z0-9+/_-]{1,}={0,2}\r?\n?)+", re.MULTILINE)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{12,}")
 _PIECES = (re.compile(rb"[^/]{12,}"), re.compile(rb"[^/+_-]{12,}"))
@@ -53,6 +44,10 @@ _MIXED = re.compile(rb"[a-z+/_-][A-Z0-9]|[A-Z0-9]{2}")
 _SHORT_RUN = 1024
 """Characters of a run of base64 whose beginning is not taken for granted."""
 _HEX = re.compile(rb"[0-9a-fA-F]{12,}|(?:[0-9a-fA-F]{2}[ :,-]){5,}[0-9a-fA-F]{2}")
+_BASE32 = re.compile(rb"[A-Z2-7]{16,}|[a-z2-7]{16,}")
+_NUMBERS = re.compile(rb"(?<![0-9])(?:[0-9]{2,3}[ ,;|-]{1,2}){7,}[0-9]{2,3}(?![0-9])")
+_NUMBER = re.compile(rb"[0-9]+")
+_BITS = re.compile(rb"[01]{64,4096}")
 _SAYS = re.compile(rb"(?:[ -~]\0?){6}")
 _PACKED = (
     b"PK\x03\x04",
@@ -119,7 +114,7 @@ def readings(data: bytes) -> Iterator[Reading]:
             yield Reading("decoded", plain)
         if plain is not data:
             yield from _inner(plain)
-        yield from _shown(plain)
+        yield from (Reading(*seen) for seen in appearances(plain))
 
 
 def _of_json(data: bytes) -> Iterator[Reading]:
@@ -153,6 +148,19 @@ def words(data: bytes) -> bytes:
 def joined(data: bytes) -> bytes:
     """A parameter whose value is in several pieces as one (RFC 2231)."""
     return _CONTINUED.sub(b"", data)
+
+
+def uncommented(field: str) -> str:
+    """A header field without comments, also in each other (RFC 5322), and without space.
+
+    >>> uncommented("joe(a(b)c)@ trap.example")
+    'joe@trap.example'
+    """
+    for _ in range(ROUNDS):
+        before, field = field, _COMMENT.sub("", field)
+        if field == before:
+            break
+    return "".join(field.split())
 
 
 def from_base64(data: bytes) -> bytes:
@@ -204,40 +212,6 @@ def _undo_qp(data: bytes) -> bytes:
     return binascii.a2b_qp(data)
 
 
-def _shown(text: bytes) -> Iterator[Reading]:
-    """A text as a browser shows it, and both without any space."""
-    yield from _folded(text)
-    if b"<" not in text:
-        return
-    bare = text
-    for begin, end in _HIDDEN:
-        bare = _without(bare, begin, end)
-    bare = _TAG.sub(b"", bare)
-    if bare != text:
-        yield Reading("without tags", bare)
-        yield from _folded(bare)
-
-
-def _folded(text: bytes) -> Iterator[Reading]:
-    """A text with its letters made alike and without any space."""
-    folded = text
-    if not text.isascii():
-        said = unicodedata.normalize("NFKC", text.decode("utf-8", "replace"))
-        folded = _utf8(_INVISIBLE.sub("", said).lower())
-        yield Reading("folded", folded)
-    yield Reading("without spaces", folded.translate(None, _SPACE))
-
-
-def _without(text: bytes, begin: re.Pattern[bytes], end: bytes) -> bytes:
-    """A text without what stands between two marks; what is never ended stays."""
-    kept, at = [], 0
-    lowered = text.lower()
-    while (found := begin.search(text, at)) and (until := lowered.find(end, found.end())) >= 0:
-        kept.append(text[at : found.start()])
-        at = until + len(end)
-    return b"".join([*kept, text[at:]])
-
-
 def _word(found: re.Match[bytes]) -> bytes:
     """An encoded word decoded; as it is, where that can't be done."""
     try:
@@ -255,7 +229,12 @@ def _inner(text: bytes) -> Iterator[Reading]:
         yield Reading("joined", said, inner=True)
     if b"+A" in text:
         yield Reading("UTF-7", _UTF_7.sub(_utf7, text))
-    for how, found in (("base64", _base64(text)), ("hex", _hex(text))):
+    for how, found in (
+        ("base64", _base64(text)),
+        ("hex", _hex(text)),
+        ("base32", _base32(text)),
+        ("numbers", _numbers(text)),
+    ):
         texts = []
         for data in found:
             if data.startswith(_PACKED):
@@ -295,6 +274,26 @@ def _hex(text: bytes) -> Iterator[bytes]:
         for start in (0, 1):
             pairs = (len(digits) - start) // 2 * 2
             yield bytes.fromhex(digits[start : start + pairs].decode("ascii"))
+
+
+def _base32(text: bytes) -> Iterator[bytes]:
+    """What runs of base32 say, in the alphabet of RFC 4648, of either case, as in names of hosts."""
+    for run in dict.fromkeys(_BASE32.findall(text)):
+        for start in range(8 if len(run) < _SHORT_RUN else 1):
+            piece = run[start:].upper()
+            odd = len(piece) % 8
+            piece = piece[: len(piece) - odd + {3: 2, 6: 5}.get(odd, odd * (odd != 1))]
+            yield base64.b32decode(piece + b"=" * (-len(piece) % 8))
+
+
+def _numbers(text: bytes) -> Iterator[bytes]:
+    """What rows of numbers say, one a letter, as scripts and puzzles have them."""
+    for row in _NUMBERS.findall(text):
+        yield bytes(int(number) & 0xFF for number in _NUMBER.findall(row))
+    for row in _BITS.findall(text):
+        for start in range(8):
+            bits = row[start : start + (len(row) - start) // 8 * 8]
+            yield int(bits, 2).to_bytes(len(bits) // 8, "big")
 
 
 def _utf7(found: re.Match[bytes]) -> bytes:

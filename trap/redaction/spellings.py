@@ -20,6 +20,7 @@ import codecs
 import hashlib
 import html
 import ipaddress
+import re
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
@@ -41,6 +42,12 @@ _BASE64_START = (0, 2, 3)
 """First characters of base64 that also hold bits of what stands before, by its length modulo 3."""
 _AT = ("@", "[@]", "(@)", "[at]", "(at)", "{at}", " at ", " [at] ", " (at) ", "_at_", "-at-", "=", "%", "#")
 _DOT = (".", "[.]", "(.)", "{.}", "[dot]", "(dot)", "{dot}", " dot ", " [dot] ", " (dot) ", "_dot_", "-dot-")
+_JOINTS = re.compile(r"[-._]")
+_BETWEEN = ("", "-", "_", " ")
+"""What may stand between the words of a name: joemiller, joe-miller."""
+_JOINED = 6
+"""Characters of such a form: shorter ones make words."""
+_MAPPED = ("::ffff:", "0:0:0:0:0:ffff:", "64:ff9b::")
 _FOR_DOT = "-_= +"
 """What stands for the dots of a name where they may not stand: VERP, names of hosts and files."""
 # fmt: off
@@ -169,8 +176,13 @@ def _of_domain(domain: str) -> Iterator[str]:
 
 
 def _of_local(local: str) -> Iterator[str]:
-    """A local part or protected word that tells, and what stands before a +."""
-    yield from (word for word in {local, local.partition("+")[0], local.strip(".")} if telling(word))
+    """A local part or protected word that tells, what stands before a +, and both without dots."""
+    for word in {local, local.partition("+")[0], local.strip(".")}:
+        if telling(word):
+            yield word
+            joined = _JOINTS.sub("", word)
+            if len(joined) >= _JOINED and telling(joined):
+                yield joined
 
 
 def _spellings(name: str) -> Iterator[Spelling]:
@@ -197,6 +209,8 @@ def _plain(local: str, at: str, domain: str) -> Iterator[str]:
     """As people read it, also where @ and dots were made harmless, or may not stand."""
     if not at:
         yield from (domain.replace(".", dot) for dot in _DOT)
+        if "." not in domain:
+            yield from (form for sign in _BETWEEN if len(form := _JOINTS.sub(sign, domain)) >= _JOINED)
         if len(domain) >= LONG and "." in domain:
             yield from (domain.replace(".", dot) for dot in _FOR_DOT)
             yield domain.replace(".", "dot")  # a text without its spaces
@@ -264,6 +278,8 @@ def _of_ip(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Iterator[S
         octets = address.exploded.split(".")
         plain.update(address.exploded.replace(".", dot) for dot in ("[.]", "(.)", "-", "_", "[dot]"))
         plain.add("-".join(octets[::-1]))
+        plain.update(_in_other_digits(list(map(int, octets))))
+        plain.update(f"{mapped}{form}" for mapped in _MAPPED for form in _halves(address.packed))
     plain.add(f"[{address.compressed}]")
     for form in plain:
         yield Spelling("plain", form.encode(), True)
@@ -273,6 +289,20 @@ def _of_ip(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Iterator[S
     if address.version == 4:
         yield Spelling("decimal", str(int(address)).encode(), True)
     yield from (spelling for spelling in _in_base64(address.compressed) if not spelling.whole)
+
+
+def _in_other_digits(octets: list[int]) -> Iterator[str]:
+    """An address as some programs read it (inet_aton): in hexadecimal and octal digits, as one or four."""
+    number = int.from_bytes(bytes(octets), "big")
+    yield from (f"0x{number:08x}", f"0x{number:x}", f"0{number:o}")
+    for form in ("0x{:x}", "0x{:02x}", "0{:o}", "{:04o}", "{:03d}"):
+        yield ".".join(map(form.format, octets))
+
+
+def _halves(packed: bytes) -> Iterator[str]:
+    """An address of four bytes as the end of one of 16."""
+    yield f"{int.from_bytes(packed[:2], 'big'):x}:{int.from_bytes(packed[2:], 'big'):x}"
+    yield f"{packed[:2].hex()}:{packed[2:].hex()}"
 
 
 def _alabels(domain: str) -> str:

@@ -4,6 +4,7 @@ import base64
 import gzip
 import io
 import zipfile
+import zlib
 from random import Random
 
 import leakkit
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trap.redact import Redactor
 from trap.redaction import gate, readings
 from trap.redaction.gate import OPAQUE, Leak, leaks
 from trap.redaction.identities import Identities
@@ -61,14 +63,77 @@ def test_finds_every_spelling_in_every_place_and_so_does_the_second_opinion(
         "192[.]0[.]2[.]25",
         "host 192-0-2-25.pool.test",
         "http://3221226009/",
+        "http://0xc0000219/",
+        "http://0xc0.0x0.0x2.0x19/",
+        "http://0300.0000.0002.0031/",
+        "::ffff:c000:219",
         "seen by MX1.Trap-Mail.Example",
         "the trap-mail team",
         "Joe Miller, you won",
         "joe_miller@other.test",
+        "Dear JoeMiller",
+        "http://trapmail.other.test/",
     ],
 )
 def test_finds_hosts_addresses_and_words(text: str) -> None:
     assert told(f"Subject: {text}\r\n\r\nhi".encode())
+
+
+LETTERS = "joe.miller"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "j\u043e\u0435.m\u0456ll\u0435r",
+        "j\u00f3\u00eb.m\u00ecller",
+        "".join(f"{c}\u0301" for c in LETTERS),
+        "".join(chr(ord(c) + 0xE0000) for c in LETTERS),
+        "".join(chr(ord(c) + 0xE0100 - 16) for c in LETTERS),
+        "joe\u202ellim.\u202cer",
+        "-".join(LETTERS),
+        "j<b title='a>b'>oe.mil</b>ler",
+        "joe<style>p > b {}</style>.miller",
+        "joe.<b style='display:none'>no</b>miller",
+        "String.fromCharCode(106,111,101,46,109,105,108,108,101,114)",
+        "".join(f"{ord(c):08b}" for c in LETTERS),
+        base64.b32encode(ADDRESS.encode()).decode().rstrip("="),
+        "http://" + base64.b32encode(ADDRESS.encode()).decode().rstrip("=").lower() + ".other.test/",
+    ],
+)
+def test_finds_what_only_looks_like_a_name(text: str) -> None:
+    report = b"Content-Type: text/html; charset=utf-8\r\n\r\n<p>Dear " + text.encode() + b" there"
+    assert told(report)
+    done = Redactor(OURS, b"key").redact(report)
+    assert done.leaks == []
+    assert text.encode() not in done.message
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "To: joe.mi(a(b)c)ller@trap-(x(y))mail.example",
+        'Content-Type: text/plain; name*2="ap-mail.example"; name*0="jo"; name*1="e.miller@tr"',
+    ],
+)
+def test_finds_what_a_field_means(field: str) -> None:
+    report = field.encode() + b"\r\n\r\nhi"
+    assert told(report)
+    assert Redactor(OURS, b"key").redact(report).leaks == []
+
+
+def test_finds_compressed_texts_in_pictures() -> None:
+    packed = zlib.compress(ADDRESS.encode())
+    text = len(packed).to_bytes(4, "big") + b"zTXtComment\0\0" + packed
+    picture = base64.encodebytes(b"\x89PNG\r\n\x1a\n" + text + b"\0\0\0\0")
+    assert told(b"Content-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n" + picture)
+
+
+def test_finds_what_documents_put_together() -> None:
+    shown = b" 5 0 Td ".join(b"(%c) Tj" % c for c in b"joe.miller")
+    assert told(b"Content-Type: application/pdf\r\n\r\n%PDF-1.4\nstream\nBT " + shown + b"\nendstream")
+    coded = b"".join(b"\\u%d?" % c for c in b"joe.miller")
+    assert told(b"Content-Type: application/rtf\r\n\r\n{\\rtf1 " + coded + b"}")
 
 
 @pytest.mark.parametrize("text", ["1192.0.2.25", "192.0.2.250", "info@other.test", "trap-mayling"])

@@ -13,7 +13,7 @@ from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import at_most
 
@@ -212,6 +212,7 @@ HEADS = st.lists(
 ).map("\n".join)
 
 
+@settings(deadline=None)  # of a machine that has more to do
 @given(st.lists(st.tuples(HEADS, TEXTS), max_size=3), st.binary(max_size=20))
 def test_whatever_a_message_is_no_name_is_left_and_nothing_moves(
     parts: list[tuple[str, str]], noise: bytes

@@ -26,6 +26,8 @@ def test_of_an_address_its_domain_and_its_words_are_names_too() -> None:
         "trap-post",
         "joe.miller+shop",
         "joe.miller",
+        "joemiller+shop",
+        "joemiller",
     }
 
 

@@ -8,7 +8,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import at_most, mails
 
@@ -309,6 +309,7 @@ def covered(token: str, where: frozenset[str]) -> bool:
     return len(left.strip("-_.=")) < 4
 
 
+@settings(deadline=None)  # of a machine that has more to do
 @given(st.lists(SEEDS, min_size=2, max_size=4, unique=True), ENCODINGS)
 def test_all_that_is_planted_is_found_between_copies_and_nothing_else_is(seeds, encoding):
     names, kinds = ["Joachim", "Marianne", "Krzysztof", "Guðrún"], ("hex", "base62", "letters", "number")
@@ -320,6 +321,7 @@ def test_all_that_is_planted_is_found_between_copies_and_nothing_else_is(seeds, 
     assert not taken & COMMON
 
 
+@settings(deadline=None)  # of a machine that has more to do
 @given(SEEDS, ENCODINGS)
 def test_from_one_message_alone_what_stands_where_keys_are_is_found(seed, encoding):
     planted = recipient(seed)
@@ -387,6 +389,7 @@ def test_hostile_messages_cost_little(message):
     assert all(len(token) <= MAX_TOKEN for token in where)
 
 
+@settings(deadline=None)  # of a machine that has more to do
 @given(st.binary(max_size=400), st.binary(max_size=400))
 def test_nothing_makes_it_raise(message, other):
     tokens(b"Received: " + message, [other, message], twins=[other], mail_from=message.decode("latin-1"))
