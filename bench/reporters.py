@@ -134,6 +134,9 @@ def tell(
         report.add("lost", account.queue, [len(account.lost)], aim="= 0", account=more)
         wrong = len(account.twice) + len(account.strange)
         report.add("there twice, or against the book", account.queue, [wrong], aim="= 0")
+        if sent := account.states.get("sent", 0):
+            share = sent / (sent + len(account.gate))
+            report.add("share that the gate lets go", account.queue, [share])
     report.table(
         "reports",
         ["reporter", "sent", "arrived", "unsure", "of these there", "held", "failed", "why"],

@@ -34,6 +34,8 @@ ANYBODY = re.compile(
 """Domains that are nobody's own, or of too many: they are no trap's here."""
 NETWORKS = ["1.1.0.0", "5.9.0.0", "8.8.0.0", "93.184.0.0", "151.101.0.0", "185.199.0.0"]
 """Beginnings of addresses that clients say they have; anybody's in the Internet."""
+POISON = "poison"
+"""Kind of evidence of what the sentinel holds; all others are the gate's."""
 LATER = ("gathering", "sending", "retracting")
 
 
@@ -55,7 +57,9 @@ class Account:
     unsure_arrived: int = 0
     """Of those that are unsure, how many are there."""
     held: dict[str, int] = field(default_factory=dict)
-    """Why reports are held, and where that was found."""
+    """How many reports are held for what kinds of evidence."""
+    gate: list[str] = field(default_factory=list)
+    """The first thing that the gate found in each of those it holds."""
     failed: dict[str, int] = field(default_factory=dict)
     """Why reports failed."""
 
@@ -179,8 +183,12 @@ class Stand:
             account.unsure_arrived = sum(known.get(each) == "unsure" for each in got)
         account.failed = dict(Counter(report.word[:60] for report in reports if report.state == "failed"))
         held = [report for report in reports if report.state == "held"]
-        evidence = [each for report in held for each in book.held.evidence(report.id)]
-        account.held = dict(Counter(f"{each.kind} in {each.where}"[:60] for each in evidence))
+        for report in held:
+            evidence = book.held.evidence(report.id)
+            kinds = ", ".join(sorted({each.kind for each in evidence}))
+            account.held[kinds] = account.held.get(kinds, 0) + 1
+            gate = [each for each in evidence if each.kind != POISON]
+            account.gate += [f"{each.kind} {each.name!r} in {each.where}" for each in gate[:1]]
         return account
 
     def id_of(self, queue: str, report: Report) -> str:
