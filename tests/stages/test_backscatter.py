@@ -451,6 +451,7 @@ class TestHostile:
             b"Subject: " + b"=?x?b?" * 10_000 + b"=?bogus?q?=ZZ?= =?utf-8?b?!?=\r\n\r\n",
             b"From: MAILER-DAEMON\r\nContent-Type: x/y; boundary*0*=\xff''%\r\n\r\nFinal-Recipient: ;@",
         ],
+        ids=range(16),
     )
     def test_neither_raises_nor_hangs(self, message: bytes) -> None:
         assert isinstance(judge_bytes(message), Pass | Drop)

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 from email import message_from_bytes
 
 import pytest
@@ -16,48 +17,62 @@ from trap.archive.record import Record
 MIXED = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
 WORDS = b"=?utf-8?q?a?= "
 
-HOSTILE = {
-    "a megabyte of encoded words": b"Subject: " + WORDS * 70_000 + b"\r\n\r\nx",
-    "many subjects of encoded words": b"Subject: =?utf-8?q?a?= =?utf-8?b?YQ==?=\r\n" * 20_000 + b"\r\nx",
-    "a name of encoded words": b"From: " + WORDS * 70_000 + b"<a@b.example>\r\n\r\nx",
-    "140,000 boundaries": MIXED + b"--b\r\n\r\n" * 140_000,
-    "80,000 parts": MIXED + b"--b\r\nContent-Type: text/html; charset=koi8-r\r\n\r\nabc\r\n" * 80_000,
-    "200,000 reports": b"Content-Type: message/delivery-status\r\n\r\n" + b"a: b\r\n\r\n" * 200_000,
-    "160,000 addresses": b"To: " + b"a@b.example," * 160_000 + b"\r\n\r\n",
-    "160,000 wrong addresses": b"To: " + b"a@b..example," * 160_000 + b"\r\n\r\n",
-    "100,000 parameters": b"Content-Type: text/plain; " + b"x*0=y; " * 100_000 + b"\r\n\r\nx",
-    "quoted semicolons": b'Content-Type: text/plain; name="' + b'\\";' * 300_000 + b"\r\n\r\nx",
-    "a part with a long header": MIXED
-    + b'--b\r\nContent-Disposition: attachment; filename="'
-    + WORDS * 70_000
-    + b'"\r\n\r\nYWJj\r\n--b--\r\n',
-    "parts with headers not quite long": MIXED
-    + (b'--b\r\nContent-Disposition: attachment; filename="' + WORDS * 500 + b'"\r\n\r\nx\r\n') * 190
-    + b"--b--\r\n",
-    "250,000 empty fields": b"a:\r\n" * 250_000 + b"\r\nx",
-    "a part of 250,000 empty fields": MIXED + b"--b\r\n" + b"a:\r\n" * 250_000 + b"\r\nx\r\n--b--\r\n",
-    "a million lines in 90 parts": b"".join(
-        b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (n, n) for n in range(90)
-    )
-    + b"line\r\n" * 1_000_000,
-    "files in files": b"".join(
-        b"Content-Disposition: attachment; filename=x\r\n"
-        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n)
-        for n in range(MAX_DEPTH)
-    )
-    + b"\r\nline\r\n" * 200_000,
-    "8 MB of line ends": MIXED + b"--b\r\n\r\n" + b"\r" * 8_000_000,
-    "a part that is parsed again": MIXED
-    + b"--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\nx\r\n--b--\r\n--b\r\nSubject: "
-    + WORDS * 50_000
-    + b"\r\n\r\n"
-    + b"--d\r\n" * 50_000
-    + b"--b--\r\n",
-    "HTML in 95 parts": MIXED
-    + (b"--b\r\nContent-Type: text/html\r\n\r\n" + b'<i href="http://a.example/c">&amp;\r\n' * 2500) * 95
-    + b"--b--\r\n",
+HOSTILE: dict[str, Callable[[], bytes]] = {
+    "a megabyte of encoded words": lambda: b"Subject: " + WORDS * 70_000 + b"\r\n\r\nx",
+    "many subjects of encoded words": lambda: (
+        b"Subject: =?utf-8?q?a?= =?utf-8?b?YQ==?=\r\n" * 20_000 + b"\r\nx"
+    ),
+    "a name of encoded words": lambda: b"From: " + WORDS * 70_000 + b"<a@b.example>\r\n\r\nx",
+    "140,000 boundaries": lambda: MIXED + b"--b\r\n\r\n" * 140_000,
+    "80,000 parts": lambda: MIXED + b"--b\r\nContent-Type: text/html; charset=koi8-r\r\n\r\nabc\r\n" * 80_000,
+    "200,000 reports": lambda: b"Content-Type: message/delivery-status\r\n\r\n" + b"a: b\r\n\r\n" * 200_000,
+    "160,000 addresses": lambda: b"To: " + b"a@b.example," * 160_000 + b"\r\n\r\n",
+    "160,000 wrong addresses": lambda: b"To: " + b"a@b..example," * 160_000 + b"\r\n\r\n",
+    "100,000 parameters": lambda: b"Content-Type: text/plain; " + b"x*0=y; " * 100_000 + b"\r\n\r\nx",
+    "quoted semicolons": lambda: b'Content-Type: text/plain; name="' + b'\\";' * 300_000 + b"\r\n\r\nx",
+    "a part with a long header": lambda: (
+        MIXED
+        + b'--b\r\nContent-Disposition: attachment; filename="'
+        + WORDS * 70_000
+        + b'"\r\n\r\nYWJj\r\n--b--\r\n'
+    ),
+    "parts with headers not quite long": lambda: (
+        MIXED
+        + (b'--b\r\nContent-Disposition: attachment; filename="' + WORDS * 500 + b'"\r\n\r\nx\r\n') * 190
+        + b"--b--\r\n"
+    ),
+    "250,000 empty fields": lambda: b"a:\r\n" * 250_000 + b"\r\nx",
+    "a part of 250,000 empty fields": lambda: (
+        MIXED + b"--b\r\n" + b"a:\r\n" * 250_000 + b"\r\nx\r\n--b--\r\n"
+    ),
+    "a million lines in 90 parts": lambda: (
+        b"".join(b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (n, n) for n in range(90))
+        + b"line\r\n" * 1_000_000
+    ),
+    "files in files": lambda: (
+        b"".join(
+            b"Content-Disposition: attachment; filename=x\r\n"
+            b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n)
+            for n in range(MAX_DEPTH)
+        )
+        + b"\r\nline\r\n" * 200_000
+    ),
+    "8 MB of line ends": lambda: MIXED + b"--b\r\n\r\n" + b"\r" * 8_000_000,
+    "a part that is parsed again": lambda: (
+        MIXED
+        + b"--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\nx\r\n--b--\r\n--b\r\nSubject: "
+        + WORDS * 50_000
+        + b"\r\n\r\n"
+        + b"--d\r\n" * 50_000
+        + b"--b--\r\n"
+    ),
+    "HTML in 95 parts": lambda: (
+        MIXED
+        + (b"--b\r\nContent-Type: text/html\r\n\r\n" + b'<i href="http://a.example/c">&amp;\r\n' * 2500) * 95
+        + b"--b--\r\n"
+    ),
 }
-"""Each of these took seconds."""
+"""Each of these took seconds. They are made where they are wanted: together they are large."""
 
 
 def record(message: bytes) -> Record:
@@ -67,7 +82,7 @@ def record(message: bytes) -> Record:
 
 @pytest.mark.parametrize("name", [*HOSTILE, *BOMBS])
 def test_no_message_takes_long(name: str) -> None:
-    message = HOSTILE.get(name) or BOMBS[name]()
+    message = (HOSTILE | BOMBS)[name]()
     began = time.process_time()
     quick = indexed(record(message))
     assert time.process_time() - began < 0.8
@@ -90,7 +105,7 @@ def test_no_message_takes_long(name: str) -> None:
     ],
 )
 def test_what_is_left_out_is_said(name: str, defect: str) -> None:
-    assert any(found.startswith(defect) for found in indexed(record(HOSTILE[name])).defects)
+    assert any(found.startswith(defect) for found in indexed(record(HOSTILE[name]())).defects)
 
 
 def test_the_first_field_is_cut_and_what_follows_it_is_whole_or_not_there() -> None:
