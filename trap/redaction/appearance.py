@@ -9,6 +9,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+WITHOUT_TAGS = "without tags"
+"""A look in which what is coded may have become whole."""
 _TAG = re.compile(rb"<[^<>]*>")
 _VALUE = re.compile(rb"=\s{0,4}(?:\"[^\"]{0,2000}+\"|'[^']{0,2000}+')")
 """Of an attribute: a ">" in it ends no tag."""
@@ -68,8 +70,8 @@ def appearances(text: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _seen_in(text: bytes, shown: bytes) -> Iterator[tuple[str, bytes]]:
     if shown != text:
-        yield "without tags", shown
-        yield from ((f"without tags, {how}", seen) for how, seen in _folded(shown))
+        yield WITHOUT_TAGS, shown
+        yield from ((f"{WITHOUT_TAGS}, {how}", seen) for how, seen in _folded(shown))
 
 
 def _folded(text: bytes) -> Iterator[tuple[str, bytes]]:

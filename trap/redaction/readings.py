@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from trap.redaction.appearance import appearances
+from trap.redaction.appearance import WITHOUT_TAGS, appearances
 
 ROUNDS = 6
 """Times that different codings are undone in turns; a text that needs more can't be read."""
@@ -114,7 +114,10 @@ def readings(data: bytes) -> Iterator[Reading]:
             yield Reading("decoded", plain)
         if plain is not data:
             yield from _inner(plain)
-        yield from (Reading(*seen) for seen in appearances(plain))
+        for how, seen in appearances(plain):
+            yield Reading(how, seen)
+            if how == WITHOUT_TAGS:
+                yield from _inner(seen)
 
 
 def _of_json(data: bytes) -> Iterator[Reading]:
