@@ -113,7 +113,16 @@ def _tokens(job: Job, copies: Sequence[Job]) -> frozenset[str]:
         [copy.message for copy, is_his in zip(copies, same, strict=True) if not is_his],
         twins=[copy.message for copy, is_his in zip(copies, same, strict=True) if is_his],
         mail_from=job.envelope.mail_from,
+        helo=_given_name(job),
     )
+
+
+def _given_name(job: Job) -> str:
+    """What the client called itself, unless DNS says so too: its own name is evidence."""
+    noted = job.notes.get("dns")
+    known = noted.get("ptr") if isinstance(noted, dict) and noted.get("ptr_confirmed") else None
+    helo = (job.envelope.helo or "").rstrip(".").lower()
+    return "" if isinstance(known, str) and known.rstrip(".").lower() == helo else helo
 
 
 class Letter(msgspec.Struct, frozen=True):

@@ -35,7 +35,7 @@ URL = re.compile(
 _AUTHORITY = re.compile(r"(?:[a-z]{1,10}:)?(?://)?([^/?#]*)([^?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _BETWEEN = re.compile(r"[\s<>\"'(),:;]+")
 _RECEIVED_ID = re.compile(r"\bid\s{1,8}<?([^\s;()<>@]{4,200})", re.IGNORECASE)
-_TAG = re.compile(r"(?:^|;)\s{0,8}(b|bh|i)\s{0,8}=\s{0,8}([^;]{1,8000})", re.IGNORECASE)
+_TAG = re.compile(r"(?:^|;)\s{0,8}(b|bh|i|s)\s{0,8}=\s{0,8}([^;]{1,8000})", re.IGNORECASE)
 _BOUNDARY = re.compile(
     r"""\bboundary\*?(?:0\*?)?\s{0,8}=\s{0,8}(?:"([^"]{1,300})"|([^\s;"]{1,300}))""", re.IGNORECASE
 )
@@ -114,6 +114,12 @@ def in_sender(address: str, shown: bool = False) -> Iterator[str]:
     yield from _labels(domain)
 
 
+def in_host(name: str) -> Iterator[str]:
+    """Keys in the name of a host, as what a client calls itself; an address has none."""
+    if not re.fullmatch(r"\[.*\]|[0-9.]*|[0-9a-fA-F:]*", name):
+        yield from _labels(name)
+
+
 def addresses(value: str) -> Iterator[str]:
     """The mail addresses in a header field, roughly."""
     found = (word for word in _BETWEEN.split(value) if "@" in word[1:-1])
@@ -143,6 +149,8 @@ def _signature(_: str, value: str) -> Iterator[str]:
     for tag in islice(_TAG.finditer(value), MAX_FOUND):
         if tag[1].lower() == "i":
             yield from in_sender(tag[2])
+        elif tag[1].lower() == "s":  # what the name of the key is made of
+            yield from runs(tag[2])
         else:
             yield from tag[2].split()
 

@@ -18,7 +18,7 @@ files, wallets, dates. Somebody who registers a domain for every recipient is no
 import html
 import re
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from trap.redaction import marks
 from trap.redaction.alignment import varying
@@ -55,7 +55,12 @@ _ROUTE = re.compile(
 
 
 def tokens(
-    message: bytes, copies: Sequence[bytes] = (), *, twins: Sequence[bytes] = (), mail_from: str = ""
+    message: bytes,
+    copies: Sequence[bytes] = (),
+    *,
+    twins: Sequence[bytes] = (),
+    mail_from: str = "",
+    helo: str = "",
 ) -> frozenset[str]:
     """Strings of a message, decoded, that identify its recipient or the copy. Never raises; all is bounded.
 
@@ -64,10 +69,11 @@ def tokens(
         copies: of the same campaign, to others.
         twins: copies that went to the same recipient: what differs between these varies by the copy.
         mail_from: the envelope's sender.
+        helo: what the client called itself.
     """
     read = _Reading(message, MAX_TEXT)
     found: dict[str, None] = {}
-    for token in _all(read, copies, twins, mail_from):
+    for token in chain(marks.in_host(helo), _all(read, copies, twins, mail_from)):
         for start in range(0, len(token), MAX_TOKEN):
             piece = token[start : start + MAX_TOKEN].strip(" .<>\"'")
             if len(piece) >= SHORTEST or _is_name(piece):
@@ -110,8 +116,10 @@ class _Reading:
     def __init__(self, message: bytes, most: int) -> None:
         self.fields: list[tuple[str, str]] = []
         self._top: list[tuple[str, str]] = []
+        self._names: list[str] = []
         room, header, texts = most, MAX_HEADER, []
         for part in tree(message):
+            self._names.append(part.said_name)
             for field in part.fields:
                 if header <= 0:
                     break
@@ -138,7 +146,11 @@ class _Reading:
     def places(self) -> dict[str, str]:
         """What is compared with copies, by where it stands."""
         text = marks.URL.sub(" ", self.text)[:MAX_COMPARED]
-        found = {"text": text, "url": " \n ".join(map(marks.without_domain, self.urls))[:MAX_COMPARED]}
+        found = {
+            "text": text,
+            "field of names": "\n".join(filter(None, self._names))[:MAX_HEADER],
+            "url": " \n ".join(map(marks.without_domain, self.urls))[:MAX_COMPARED],
+        }
         for name, value in self._top:
             if not _ROUTE.fullmatch(name):
                 place = name if marks.SAID.fullmatch(name) else f"field {name}"

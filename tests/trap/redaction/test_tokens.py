@@ -405,3 +405,29 @@ def test_little_is_hidden_of_what_real_mail_says(corpus):
         words = [word for word in body if word.isalpha()]
         hidden.append(sum(word in where for word in words) / max(1, len(words)))
     assert sum(hidden) / len(hidden) < 0.005
+
+
+def test_what_a_client_calls_itself_may_be_drawn_for_each_recipient():
+    found = tokens(b"\n\nhi", helo="u8fq3xk2.t.shop.example")
+    assert found == {"u8fq3xk2"}
+    assert (
+        tokens(b"\n\nhi", helo="[192.0.2.48]") == tokens(b"\n\nhi", helo="mail.shop.example") == frozenset()
+    )
+
+
+def test_so_may_the_name_of_a_key():
+    field = b"DKIM-Signature: v=1; d=shop.example; s=k3Jq9Lm2P8xw; b=abcd\n\nhi"
+    assert "k3Jq9Lm2P8xw" in tokens(field)
+    assert "20240101" not in tokens(field.replace(b"k3Jq9Lm2P8xw", b"20240101"))
+
+
+def test_names_of_files_that_differ_between_copies_tell_whom_they_are_for():
+    def copy(name: bytes) -> bytes:
+        head = b"Content-Type: multipart/mixed; boundary=x\n\n--x\n\nhi\n--x\n"
+        file = (
+            b"Content-Type: application/pdf\nContent-Disposition: attachment; filename=%s\n\n%%PDF\n--x--\n"
+        )
+        return head + file % name
+
+    assert "joachim17" in tokens(copy(b"invoice-joachim17.pdf"), [copy(b"invoice-marianne4.pdf")])
+    assert tokens(copy(b"invoice.pdf"), [copy(b"invoice.pdf")]) == frozenset()
