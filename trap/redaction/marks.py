@@ -35,7 +35,7 @@ URL = re.compile(
 _AUTHORITY = re.compile(r"(?:[a-z]{1,10}:)?(?://)?([^/?#]*)([^?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _BETWEEN = re.compile(r"[\s<>\"'(),:;]+")
 _RECEIVED_ID = re.compile(r"\bid\s{1,8}<?([^\s;()<>@]{4,200})", re.IGNORECASE)
-_TAG = re.compile(r"(?:^|;)\s{0,8}(b|bh|i|s)\s{0,8}=\s{0,8}([^;]{1,8000})", re.IGNORECASE)
+_TAG = re.compile(r"(?:^|;)\s{0,8}(b|bh|i|s|t|x)\s{0,8}=\s{0,8}([^;]{1,8000})", re.IGNORECASE)
 _BOUNDARY = re.compile(
     r"""\bboundary\*?(?:0\*?)?\s{0,8}=\s{0,8}(?:"([^"]{1,300})"|([^\s;"]{1,300}))""", re.IGNORECASE
 )
@@ -145,7 +145,7 @@ def _received(_: str, value: str) -> Iterator[str]:
 
 
 def _signature(_: str, value: str) -> Iterator[str]:
-    """The signature and the hash, in the pieces that folding made; RFC 6376 lets i= name the user."""
+    """Signature, hash and times, in the pieces that folding made; RFC 6376 lets i= name the user."""
     for tag in islice(_TAG.finditer(value), MAX_FOUND):
         if tag[1].lower() == "i":
             yield from in_sender(tag[2])

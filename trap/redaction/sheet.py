@@ -19,6 +19,9 @@ MAX_NESTED = 8
 _APART = b"\r\n\r\n"
 _FIELD = re.compile(rb"([!-9;-~]++):([^\r\n]*+(?:(?:\r\n|\r|\n)[ \t][^\r\n]*+){0,5000})")
 _PARAMETER = re.compile(rb"(;\s*+([\w-]{1,40})[*\d]*+\s*+=)(\"[^\"]*+\"|[^;\"\s]++)")
+_DATED = re.compile(rb"(?:resent-|delivery-|x-)?(?:date|received)|arc-.*")
+_CLOCK = re.compile(rb"(?<![\w:.-])([0-9]{1,2}:[0-9]{2}):([0-9]{2})(?![\w:.])")
+"""A time of day with its seconds: with them, the sender could find the recipient in his log."""
 _KEPT = frozenset((b"boundary", b"charset", b"type", b"protocol", b"report-type", b"format", b"delsp"))
 """Parameters without which a part could not be read."""
 _MIME = frozenset((b"content-type", b"content-disposition", b"content-transfer-encoding", b"mime-version"))
@@ -41,6 +44,7 @@ class Sheet:
         """Mask all names; return the regions in which some can't be overwritten in place."""
         self._boundaries(scrubber)
         self._headers(scrubber)
+        self._clocks(scrubber)
         return [region for region in self._regions(TEXT, LEAF, MESSAGE) if not self._body(region, scrubber)]
 
     def within(self, part: tuple[int, ...]) -> list[Region]:
@@ -104,6 +108,18 @@ class Sheet:
             at += size + len(_APART)
         for number in range(len(self._outline.boundaries)):
             self._bind(number)
+
+    def _clocks(self, scrubber: Scrubber) -> None:
+        """Stop clocks at the full minute, in fields that say when and by whom a message was passed on."""
+        for region in self._regions(HEADER):
+            for field in _FIELD.finditer(bytes(self._data[region.start : region.end])):
+                if not _DATED.fullmatch(field[1].lower()):
+                    continue
+                for clock in _CLOCK.finditer(field[2]):
+                    if clock[2] != b"00":
+                        at = region.start + field.start(2) + clock.start(2)
+                        self._data[at : at + 2] = b"00"
+                        scrubber.masked["header/seconds"] += 1
 
     def _body(self, region: Region, scrubber: Scrubber) -> bool:
         """Mask names in a body; False: some can't be overwritten."""

@@ -230,3 +230,12 @@ def test_work_is_bounded_however_large_a_message_is() -> None:
     with at_most(20):
         REDACTOR.redact(b"Content-Type: multipart/mixed; boundary=b\n\n" + parts)
         REDACTOR.redact(b"To: x\n\n" + b"%25" * 50_000)
+
+
+def test_clocks_stop_at_the_full_minute() -> None:
+    """A sender has the second at which he sent to whom in his log, and writes one into Date."""
+    head = b"Date: Mon, 2 Nov 2026 07:08:%02d +0100\r\nReceived: from a [IPv6:2001:12:34:56::1]\r\n\tby b;"
+    message = head % 41 + b" Mon, 2 Nov 2026 07:08:43 GMT\r\nX-A: 07:08:41\r\n\r\nAt 07:08:41\r\n"
+    done = Redactor(OURS, b"key").redact(message)
+    assert done.message == message.replace(b"07:08:41 +", b"07:08:00 +").replace(b"07:08:43", b"07:08:00")
+    assert done.masked == {"header/seconds": 2}
