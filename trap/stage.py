@@ -11,6 +11,8 @@ A stage is a plain class. Its constructor's keywords are its settings; `process(
   `when_unavailable`, its choice between "wait" and "pass" where the configuration makes none,
 * `backends`, the trap.backend.Backends it asks, when it is `async`: the worker then knows by itself when
   nobody can be asked, and `status`, `metrics` and `doctor` show them,
+* class attribute `keeps`, true when it keeps what it has to ask and asks in its own time: then its backends
+  need not be there for a job to go on,
 * `async def finish()`, called once at a graceful stop, while its event loop still runs, when it has tasks of
   its own,
 * `async def preview(job)`, returning a list of `Preview`, for `spamtrap try` to show what it would send,

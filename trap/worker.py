@@ -77,6 +77,7 @@ class Worker:
         choice = self.settings.when_unavailable or getattr(self.stage, "when_unavailable", "wait")
         self._pass_while_away = choice == "pass"
         self._backends: Backends[Any] | None = getattr(self.stage, "backends", None)
+        self._needed: Backends[Any] | None = None if getattr(self.stage, "keeps", False) else self._backends
         self._teller = Teller(config, name) if self._backends else None
         self._was_away = ""
         self._unjudged = 0
@@ -212,8 +213,8 @@ class Worker:
         while not self.stopping and not self._broken:
             self._tick()
             limit = 1 if self.breaker.failures else self.settings.concurrency
-            if self._backends:
-                limit = min(limit, self._backends.room)
+            if self._needed:
+                limit = min(limit, self._needed.room)
             if len(flying) >= limit:
                 await asyncio.wait(flying, timeout=TICK, return_when=asyncio.FIRST_COMPLETED)
             elif pause := self._pause():
@@ -307,7 +308,7 @@ class Worker:
             log.warning("job %s %s: %s", claim.id, "is bad" if bad else "failed", printable(reason))
 
     def _unavailable(self, claims: list[Claim], error: Unavailable, asked: float) -> None:
-        if self._backends:  # they have breakers of their own, one a server
+        if self._needed:  # they have breakers of their own, one a server
             log.debug("not answered: %s", printable(str(error)))
         elif pause := self.breaker.trip(asked):
             if self.breaker.failures == 1:
@@ -341,8 +342,8 @@ class Worker:
     @property
     def _away(self) -> str:
         """Why the stage is not asked now; "" when it is."""
-        if self._backends:
-            return self._backends.away
+        if self._needed:
+            return self._needed.away
         return "backend away" if self.breaker.remaining else ""
 
     @contextmanager
@@ -360,7 +361,7 @@ class Worker:
     def _pause(self) -> float:
         """Seconds to leave the queue alone, at most a tick: the backend is away, or we have no room."""
         waits = self.breaker.remaining
-        if self._backends and self._backends.away:
+        if self._needed and self._needed.away:
             waits = GLANCE
         if self._pass_while_away:
             waits = 0.0
@@ -377,7 +378,8 @@ class Worker:
         faulthandler.dump_traceback_later(self.settings.deadline * HARD_LIMIT + 10 * TICK, exit=True)
         if self._backends and self._teller:
             self._teller.tell(self._backends.states(), self._unjudged)
-            self._tell_away(self._backends.away)
+        if self._needed:
+            self._tell_away(self._needed.away)
         if tick := getattr(self.stage, "tick", None):
             try:
                 tick()
