@@ -4,7 +4,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -106,10 +105,7 @@ def collect(config: Config, spool: Spool) -> Status:
 
 def reports(config: Config) -> dict[str, dict[str, int]]:
     """How many reports each reporter has in each state; none of books that can't be read, as workers tell."""
-    desk, found = Desk(config), {}
-    for queue in desk.reporters():
-        with suppress(OSError):
-            found[queue] = desk.counts(queue)
+    found, _ = Desk(config).counts()
     return found
 
 

@@ -295,7 +295,7 @@ async def test_settings_that_would_burn_the_trap_are_mistakes(
 async def test_a_peer_that_says_no_for_now_is_asked_again(
     tmp_path: Path, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stages.reporting.reporter.FIRST_RETRY", 0.0)
+    monkeypatch.setattr("stages.reporting.outbox.FIRST_RETRY", 0.0)
     peer.replies["RCPT"] = ["450 4.2.0 greylisted"]
     async with forward(tmp_path, peer) as stage:
         await sent(stage, job())
@@ -323,7 +323,7 @@ async def test_a_peer_that_dies_after_the_message_is_not_sent_it_again(tmp_path:
 async def test_a_peer_that_is_away_costs_nothing_but_time(
     tmp_path: Path, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stages.reporting.reporter.SOON", 0.0)
+    monkeypatch.setattr("stages.reporting.outbox.SOON", 0.0)
     monkeypatch.setattr("trap.backendserver.PROBE_PAUSE", 0.01)
     await peer.__aexit__()
     async with forward(tmp_path, peer) as stage:
@@ -390,7 +390,7 @@ def secure(postfix: Mailbox) -> Manner:
 async def test_postfix_takes_it_over_tls_and_once_although_it_is_killed(
     tmp_path: Path, postfix: Mailbox, secure: Manner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stages.reporting.reporter.SOON", 0.0)
+    monkeypatch.setattr("stages.reporting.outbox.SOON", 0.0)
     monkeypatch.setattr("trap.backendserver.PROBE_PAUSE", 0.05)
     odd = MAIL.replace(b"\r\n", b"\n") + b".\n..\nnul: \0, eight: \xe4\xff, long: " + b"x" * 5000 + b"\r\rend"
     async with forward(tmp_path, smtp=postfix.address, session=secure, **ORIGINALS) as stage:

@@ -57,7 +57,10 @@ def ls(
             json_line(_map(entry))
         return
     show(table(_COLUMNS, [_row(entry) for entry in found]))
-    show(table(("reporter", "reports"), [(name, _counted(desk.counts(name))) for name in desk.reporters()]))
+    counts, trouble = desk.counts()
+    show(table(("reporter", "reports"), [(name, _counted(states)) for name, states in counts.items()]))
+    if trouble:
+        fail("; ".join(trouble.values()), os.EX_IOERR)
 
 
 @reports.command("show", example="spamtrap reports show 3f09c2 --raw")

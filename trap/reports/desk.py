@@ -1,7 +1,7 @@
 """All books of a trap at once, for people: what was reported where, what is held, and what they decide."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -43,14 +43,17 @@ class Desk:
         """Those that have a book."""
         return Book.queues(self._directory)
 
-    def counts(self, reporter: str) -> dict[str, int]:
-        """How many reports of a reporter's there are in each state.
-
-        Raises:
-            OSError: its book can't be read.
-        """
-        with self._book(reporter) as book:
-            return book.counts()
+    def counts(self) -> tuple[dict[str, dict[str, int]], dict[str, str]]:
+        """How many reports there are in each state, by reporter; and whose book can't be read, and why."""
+        found: dict[str, dict[str, int]] = {}
+        trouble: dict[str, str] = {}
+        for queue in self.reporters():
+            try:
+                with self._book(queue) as book:
+                    found[queue] = book.counts()
+            except OSError as error:
+                trouble[queue] = str(error)
+        return found, trouble
 
     def entries(
         self,
@@ -60,7 +63,7 @@ class Desk:
         recipient: str = "",
         limit: int = MOST,
     ) -> list[Entry]:
-        """Reports of all books, those to which something happened last first.
+        """Reports of all books that can be read, those to which something happened last first.
 
         Args:
             reporters: of these only.
@@ -68,13 +71,10 @@ class Desk:
             campaign: those of this campaign only.
             recipient: those to this recipient only.
             limit: at most so many.
-
-        Raises:
-            OSError: a book can't be read.
         """
         found = []
         for queue in reporters or self.reporters():
-            with self._book(queue) as book:
+            with suppress(OSError), self._book(queue) as book:
                 found += [Entry(queue, each) for each in book.reports(states, campaign, recipient, limit)]
         return sorted(found, key=lambda entry: -entry.report.changed)[:limit]
 
@@ -82,12 +82,11 @@ class Desk:
         """The report whose id begins so.
 
         Raises:
-            Unknown: there is none, or several.
-            OSError: a book can't be read.
+            Unknown: there is none in the books that can be read, or several.
         """
         found = []
         for queue in self.reporters():
-            with self._book(queue) as book:
+            with suppress(OSError), self._book(queue) as book:
                 found += [Entry(queue, each) for each in book.find(begin)]
         if not found:
             raise Unknown(f"no report {begin!r}; `spamtrap reports ls` lists them")
@@ -98,10 +97,13 @@ class Desk:
     def text(self, entry: Entry) -> bytes:
         """What was sent, or would have been if it were not held; empty where check sums were told."""
         with self._book(entry.reporter) as book:
-            return book.text(entry.report.id) or book.held.text(entry.report.id)
+            held = entry.report.state == "held"
+            return book.held.text(entry.report.id) if held else book.text(entry.report.id)
 
     def evidence(self, entry: Entry) -> list[Evidence]:
-        """Why it is held."""
+        """Why it is held; nothing when it is not, or not any more."""
+        if entry.report.state != "held":
+            return []
         with self._book(entry.reporter) as book:
             return book.held.evidence(entry.report.id)
 
@@ -116,10 +118,11 @@ class Desk:
         Raises:
             Unknown: what this reporter sends can't be taken back.
         """
-        if entry.report.state in ("sent", "unsure") and not self.can_retract(entry.reporter):
+        possible = self.can_retract(entry.reporter)
+        if entry.report.state in ("sent", "unsure") and not possible:
             raise Unknown(f"what {entry.reporter} sends can't be taken back")
         with self._book(entry.reporter) as book:
-            return book.retract(entry.report.id)
+            return book.retract(entry.report.id, possible=possible)
 
     def can_retract(self, reporter: str) -> bool:
         """Whether what a reporter has sent can be taken back."""

@@ -4,12 +4,14 @@ A file `QUEUE-REPORT.json` says what was found and where, `QUEUE-REPORT.txt` is 
 the directory is its user's alone.
 """
 
+import re
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from trap.fsio import make_directory, read, replace_file, unlink
+from trap.fsio import make_directory, names, read, replace_file, unlink
 
 DIRECTORY = "held"
 
@@ -65,6 +67,14 @@ class Held:
         """Forget why a report was held."""
         for kind in ("json", "txt"):
             unlink(str(self._path(report, kind)))
+
+    def keep(self, reports: Collection[str]) -> None:
+        """Forget why others than these were held."""
+        pattern = re.compile(rf"{re.escape(self._queue)}-([0-9a-f]+)\.(?:json|txt)")
+        with suppress(FileNotFoundError):
+            for name in names(str(self._directory)):
+                if (match := pattern.fullmatch(name)) and match[1] not in reports:
+                    unlink(f"{self._directory}/{name}")
 
     def _path(self, report: str, kind: str) -> Path:
         return self._directory / f"{self._queue}-{report}.{kind}"

@@ -35,6 +35,8 @@ class Place:
         """Of the books of all reporters; readable by the trap's user only."""
         path = self.config.paths.state / DIRECTORY
         make_directory(path)
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o700)
         return path
 
     @cached_property

@@ -52,6 +52,10 @@ class Report(msgspec.Struct, frozen=True):
     """What the counterpart answered, or why it is not sent."""
     sent: float
     """When its last byte left; 0 when it has not."""
+    doubtful: bool = False
+    """Whether an earlier attempt may have arrived."""
+    begun: int = 0
+    """Times that it was composed and its sender died of it."""
 
 
 class Sending:

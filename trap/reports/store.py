@@ -1,20 +1,25 @@
 """The file of a book, and what is read from it."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import zstandard
 
+from trap.fsio import create, link, unlink
 from trap.job import Job
 from trap.reports.held import Held
 from trap.reports.report import Report, State
 
 BUSY = 5.0
 """Seconds to wait for others that write the same book."""
+MAX_LOG = 16 << 20
+"""Bytes of SQLite's log of what was written that are kept on the disk when it is done."""
 SUFFIX = ".db"
 
 _SCHEMA = """
@@ -24,7 +29,8 @@ CREATE TABLE IF NOT EXISTS report (
     base INTEGER NOT NULL DEFAULT 0, count INTEGER NOT NULL DEFAULT 0,
     first REAL NOT NULL, last REAL NOT NULL, created REAL NOT NULL, changed REAL NOT NULL, due REAL NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0, released INTEGER NOT NULL DEFAULT 0, word TEXT NOT NULL DEFAULT '',
-    sent REAL NOT NULL DEFAULT 0, text BLOB
+    sent REAL NOT NULL DEFAULT 0, doubtful INTEGER NOT NULL DEFAULT 0, begun INTEGER NOT NULL DEFAULT 0,
+    text BLOB
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS of_campaign ON report (campaign, recipient, created);
 CREATE INDEX IF NOT EXISTS in_state ON report (state, due);
@@ -34,7 +40,7 @@ CREATE TABLE IF NOT EXISTS copy (report TEXT, job TEXT, data BLOB, PRIMARY KEY (
 CREATE TABLE IF NOT EXISTS seen (job TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _FIELDS = """id, recipient, campaign, state, max(jobs + carried, count - base) AS weight, first, last,
-    created, changed, due, attempts, released, word, sent"""
+    created, changed, due, attempts, released, word, sent, doubtful, begun"""
 
 
 class Store:
@@ -43,23 +49,40 @@ class Store:
     Args:
         directory: of all books.
         queue: the reporter's.
+        patience: seconds to wait for others that write it.
+
+    All of its methods raise OSError when it can't be read or written.
 
     Raises:
         OSError: it can't be opened, or is damaged.
     """
 
-    def __init__(self, directory: Path, queue: str) -> None:
+    def __init__(self, directory: Path, queue: str, patience: float = BUSY) -> None:
         self.path = directory / f"{queue}{SUFFIX}"
         self.held = Held(directory, queue)
         try:
-            self._db = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = wal")
-            self._db.executescript(_SCHEMA)
-        except sqlite3.DatabaseError as error:
-            raise OSError(f"{self.path}: {error}") from error
-        self.path.chmod(0o600)
+            if not self.path.exists():
+                self._make()
+            self._db = sqlite3.connect(self.path, timeout=patience, isolation_level=None)
+            self._db.execute(f"PRAGMA journal_size_limit = {MAX_LOG}")
+            self._db.execute("SELECT 1 FROM report, copy, seen LIMIT 1")
+        except sqlite3.Error as error:
+            raise self._told(error) from error
         self._db.row_factory = sqlite3.Row
         self._pack = zstandard.ZstdCompressor(level=3)
+
+    def _make(self) -> None:
+        """An empty book; it is complete when it gets its name, for others may make it just now."""
+        new = f"{self.path}-{os.urandom(4).hex()}"
+        os.close(create(new))  # SQLite's other files get the permissions of this one
+        try:
+            with closing(sqlite3.connect(new, isolation_level=None)) as db:
+                db.execute("PRAGMA auto_vacuum = incremental")
+                db.execute("PRAGMA journal_mode = wal")
+                db.executescript(_SCHEMA)
+            link(new, str(self.path), sync=True)
+        finally:
+            unlink(new)
 
     @staticmethod
     def queues(directory: Path) -> list[str]:
@@ -75,35 +98,44 @@ class Store:
     def due(self, limit: int, without: Sequence[str] = ()) -> list[Report]:
         """Reports whose time has come, the longest due first; what a person wants taken back before all."""
         marks = ", ".join("?" * len(without))
-        rows = self._db.execute(
-            f"SELECT {_FIELDS} FROM report WHERE state IN ('gathering', 'retracting') AND due <= ?"  # noqa: S608
-            f" AND id NOT IN ({marks}) ORDER BY state DESC, due LIMIT ?",
-            (time.time(), *without, limit),
-        )
-        return [_report(row) for row in rows]
+        found: list[Report] = []
+        for state in ("retracting", "gathering"):  # each by the index: there may be thousands
+            rows = self._rows(
+                f"SELECT {_FIELDS} FROM report WHERE state = ? AND due <= ?"  # noqa: S608
+                f" AND id NOT IN ({marks}) ORDER BY due LIMIT ?",
+                (state, time.time(), *without, limit - len(found)),
+            )
+            found += map(_report, rows)
+        return found
 
     def next_due(self) -> float:
         """When the next report is due; infinity when none is."""
-        row = self._db.execute(
-            "SELECT min(due) FROM report WHERE state IN ('gathering', 'retracting')"
-        ).fetchone()
+        (row,) = self._rows("SELECT min(due) FROM report WHERE state IN ('gathering', 'retracting')")
         return row[0] if row[0] is not None else float("inf")
 
     def copies(self, report: str) -> list[Job]:
         """The copies that are kept of a report's campaign, the oldest first."""
-        rows = self._db.execute("SELECT job, data FROM copy WHERE report = ? ORDER BY job", (report,))
+        rows = self._rows("SELECT job, data FROM copy WHERE report = ? ORDER BY job", (report,))
         unpack = zstandard.ZstdDecompressor()
         return [Job.decode(row["job"], unpack.decompress(row["data"])) for row in rows]
 
     def sent_since(self, moment: float) -> list[float]:
         """When reports were sent since then, the oldest first."""
-        rows = self._db.execute("SELECT sent FROM report WHERE sent > ? ORDER BY sent", (moment,))
-        return [row[0] for row in rows]
+        return [
+            row[0] for row in self._rows("SELECT sent FROM report WHERE sent > ? ORDER BY sent", (moment,))
+        ]
 
     def waiting(self) -> int:
         """How many reports are not sent yet."""
-        found: int = self._db.execute("SELECT count(*) FROM report WHERE state = 'gathering'").fetchone()[0]
-        return found
+        (row,) = self._rows("SELECT count(*) FROM report WHERE state = 'gathering'")
+        return int(row[0])
+
+    def size(self) -> int:
+        """Bytes that are in use in its file; what was forgotten is filled again, and given back slowly."""
+        page, pages, free = (
+            self._rows(f"PRAGMA {what}")[0][0] for what in ("page_size", "page_count", "freelist_count")
+        )
+        return int(page * (pages - free))
 
     def reports(
         self, states: Sequence[State] = (), campaign: str = "", recipient: str = "", limit: int = 100
@@ -124,7 +156,7 @@ class Store:
             if value:
                 wanted.append(f"{column} = ?")
                 values.append(value)
-        rows = self._db.execute(
+        rows = self._rows(
             f"SELECT {_FIELDS} FROM report WHERE {' AND '.join(wanted)} ORDER BY changed DESC, id LIMIT ?",  # noqa: S608
             (*values, limit),
         )
@@ -132,21 +164,42 @@ class Store:
 
     def counts(self) -> dict[str, int]:
         """How many reports there are in each state."""
-        rows = self._db.execute("SELECT state, count(*) FROM report GROUP BY state")
-        return {row[0]: row[1] for row in rows}
+        return {row[0]: row[1] for row in self._rows("SELECT state, count(*) FROM report GROUP BY state")}
 
     def find(self, begin: str) -> list[Report]:
         """Reports whose id begins so."""
         if not begin.isalnum():
             return []
-        rows = self._db.execute(f"SELECT {_FIELDS} FROM report WHERE id GLOB ? LIMIT 10", (f"{begin}*",))  # noqa: S608
+        rows = self._rows(f"SELECT {_FIELDS} FROM report WHERE id GLOB ? LIMIT 10", (f"{begin}*",))  # noqa: S608
         return [_report(row) for row in rows]
 
     def text(self, report: str) -> bytes:
         """What was sent, to the byte; empty when nothing was, or it told check sums only."""
-        row = self._db.execute("SELECT text FROM report WHERE id = ?", (report,)).fetchone()
-        return zstandard.ZstdDecompressor().decompress(row["text"]) if row and row["text"] else b""
+        for row in self._rows("SELECT text FROM report WHERE id = ? AND text IS NOT NULL", (report,)):
+            return zstandard.ZstdDecompressor().decompress(row["text"])
+        return b""
+
+    def _rows(self, question: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """What is found."""
+        try:
+            return self._db.execute(question, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._told(error) from error
+
+    def _change(self, statement: str, values: Sequence[Any] = ()) -> int:
+        """Change rows; how many."""
+        try:
+            return self._db.execute(statement, values).rowcount
+        except sqlite3.Error as error:
+            raise self._told(error) from error
+
+    def _told(self, error: sqlite3.Error) -> OSError:
+        """For people: what is wrong, and what to do where it does not pass by itself."""
+        text = f"{self.path}: {error}"
+        if not isinstance(error, sqlite3.OperationalError):  # those are of locks and room
+            text += "; it says what was sent: bring back a copy, or move it away and much may be sent again"
+        return OSError(text)
 
 
 def _report(row: sqlite3.Row) -> Report:
-    return msgspec.convert({**row, "released": bool(row["released"])}, Report)
+    return msgspec.convert(dict(row), Report, strict=False)

@@ -34,18 +34,19 @@ async def reports(request: Request) -> Response:
     states = [state for state in get_args(State) if state == wanted["state"]]
     desk = Desk(here.config)
 
-    def read() -> tuple[dict[str, dict[str, int]], list[Entry]]:
-        books = [name for name in desk.reporters() if name == wanted["reporter"]]
-        counts = {name: desk.counts(name) for name in desk.reporters()}
-        return counts, desk.entries(books, states, wanted["campaign"], limit=PAGE)
+    def read() -> tuple[dict[str, dict[str, int]], dict[str, str], list[Entry]]:
+        counts, trouble = desk.counts()
+        books = [name for name in counts if name == wanted["reporter"]]
+        return counts, trouble, desk.entries(books, states, wanted["campaign"], limit=PAGE)
 
-    counts, entries = await asyncio.to_thread(read)
+    counts, trouble, entries = await asyncio.to_thread(read)
     totals = {state: sum(each.get(state, 0) for each in counts.values()) for state in get_args(State)}
     return here.render(
         request,
         "reports.html",
         page="reports",
         counts=counts,
+        trouble=trouble,
         totals={state: number for state, number in totals.items() if number},
         entries=entries,
         full=len(entries) == PAGE,

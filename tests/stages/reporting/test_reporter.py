@@ -181,7 +181,7 @@ def test_the_same_job_again_after_a_crash_is_told_once(told: Told):
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError("no"), Broken("hung up"), Unavailable("away")])
 def test_nobody_there_costs_time_alone(told: Told, error: Exception, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("stages.reporting.reporter.SOON", 0.0)
+    monkeypatch.setattr("stages.reporting.outbox.SOON", 0.0)
     told.acts = [act(error, commit=False)]
     run(told, job())
     run(told)
@@ -219,7 +219,7 @@ def test_no_for_good_is_the_end(told: Told):
 def test_a_reporter_that_raises_is_tried_three_times(
     told: Told, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ):
-    monkeypatch.setattr("stages.reporting.reporter.FIRST_RETRY", 0.0)
+    monkeypatch.setattr("stages.reporting.outbox.FIRST_RETRY", 0.0)
     told.acts = [act(KeyError("bug"), commit=False)] * 3
     run(told, job())
     run(told)
@@ -254,7 +254,8 @@ def test_others_go_on_while_a_report_is_composed(told: Told):
         told.tick()
         await asyncio.sleep(0.01)
         beat.set()
-        await told.finish()
+        while told._flying:
+            await asyncio.wait(told._flying.values())
 
     beat = threading.Event()
     told.compose = compose  # type: ignore[method-assign]
@@ -307,7 +308,7 @@ def test_no_more_than_the_rate(config: Config):
 
 
 def test_a_text_that_one_recipient_got_waits_for_another(config: Config, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("stages.reporting.reporter.FIRST_RETRY", 0.2)
+    monkeypatch.setattr("stages.reporting.outbox.FIRST_RETRY", 0.2)
     stage = Told(Place(config, "told"), Terms(gather=Duration(0), copies=2))
     run(stage, job(dedup=copies(1)))
     assert (state(stage), reports(stage)[0].word) == ("gathering", "waits for more copies")
