@@ -5,9 +5,10 @@ expire: a trap that lives renews them, one that died is not believed any more. A
 what is in them; whoever dies in between leaves that to the next, who finds the same to do.
 
 Not all that is over the bar goes out at once. A list of which within an hour more comes or goes than the
-settings say is not to be trusted: somebody feeds the trap, a clock is wrong, the state was lost. That part is
-held until a person releases it, or for a while; the rest of the list lives on. What has to be off, as it was
-removed or is allowed now, is off at once.
+settings say is not to be trusted: somebody feeds the trap, a clock is wrong, the state was lost. What is too
+much is held until a person releases it, or for a while. What has the highest scores goes first: so who floods
+the list with addresses of his own keeps nobody else off it. What has to be off, as it was removed or is
+allowed now, is off at once.
 """
 
 import fcntl
@@ -138,25 +139,27 @@ class Publisher:
             for row in old.values()
             if row.key not in new and (row.key in removed or self._why(name, row.key, row.also, persons))
         }
-        come, gone = new.keys() - old.keys(), old.keys() - new.keys() - off
+        come = [key for key in new if key not in old]  # the highest scores first
+        gone = sorted(old.keys() - new.keys() - off, key=lambda key: old[key].last)
         with self._store.transaction():  # files included: whoever waits for it waits for a moment
-            comes, went = self._ways(name, len(old), len(come), len(gone), now)
-            final = {key: row for key, row in old.items() if key not in off and not (went and key in gone)}
-            final |= {key: row for key, row in new.items() if comes or key in old}
+            comes, goes = self._ways(name, len(old), len(come), len(gone), now)
+            left, kept = off.union(gone[:goes]), old.keys() | set(come[:comes])
+            final = {key: row for key, row in old.items() if key not in left}
+            final |= {key: row for key, row in new.items() if key in kept}
             if final == old and self._stamp is not None and not self._due(name, now):
                 return
             self._note(name, old, final, now, self._write(name, final, now))
         if final.keys() != old.keys():
-            came, left = len(final.keys() - old.keys()), len(old.keys() - final.keys())
-            log.info("%s: %d listed, %d of them new, %d gone", name, len(final), came, left)
+            new_ones, lost = len(final.keys() - old.keys()), len(old.keys() - final.keys())
+            log.info("%s: %d listed, %d of them new, %d gone", name, len(final), new_ones, lost)
 
     def _why(self, name: str, key: str, also: str, persons: Entries) -> str:
         return self._allowed.why(Named(_KINDS[name], key), also, persons)
 
     # -- how much may change at once -------------------------------------------------------------
 
-    def _ways(self, name: str, size: int, come: int, gone: int, now: float) -> tuple[bool, bool]:
-        """Whether what comes, and what goes, may do so; what may not is noted. In a transaction."""
+    def _ways(self, name: str, size: int, come: int, gone: int, now: float) -> tuple[int, int]:
+        """How many of what comes, and of what goes, may do so; what is held is noted. In a transaction."""
         db = self._store.db
         db.execute("DELETE FROM change WHERE at < ? OR at > ?", (now - WINDOW, now + WINDOW))
         added, left = db.execute(
@@ -164,40 +167,41 @@ class Publisher:
         ).fetchone()
         before = max(0, size - added + left)
         limit = max(self._settings.at_least, int(self._settings.max_change * before))
-        comes = self._may(name, ADD, come, limit - added, now)
-        goes = self._may(name, REMOVE, gone, limit - left, now)
+        rooms = max(0, limit - added), max(0, limit - left)
+        if gone > rooms[1]:
+            rooms = rooms[0], 0  # a clock that is wrong, say: then the list stays as it is
+        comes = self._may((name, ADD), come, rooms[0], limit, now)
+        goes = self._may((name, REMOVE), gone, rooms[1], limit, now)
         # What was released is part of the list from now on, and does not count as a change.
-        counted = come if comes and come <= limit - added else 0, gone if goes and gone <= limit - left else 0
+        counted = min(comes, rooms[0]), min(goes, rooms[1])
         if any(counted):
             db.execute("INSERT INTO change VALUES (?, ?, ?, ?)", (name, now, *counted))
         return comes, goes
 
-    def _may(self, name: str, way: str, number: int, room: int, now: float) -> bool:
+    def _may(self, way: tuple[str, str], number: int, room: int, limit: int, now: float) -> int:
+        """How many of so many may come, or go."""
         db = self._store.db
-        where = (name, way)
-        hold = db.execute("SELECT since, released FROM hold WHERE list = ? AND way = ?", where).fetchone()
-        if number <= max(0, room):
-            db.execute("DELETE FROM hold WHERE list = ? AND way = ?", where)
-            return True
-        if hold is None:
-            log.warning(
-                "%s: %d entries to %s at once: held; look at `spamtrap dnsbl status`, and release them",
-                name,
-                number,
-                way,
-            )
-            db.execute("INSERT INTO hold VALUES (?, ?, ?, ?, 0)", (*where, now, number))
-            return False
-        since, released = min(hold[0], now), hold[1]  # a clock that was set back releases nothing
+        hold = db.execute("SELECT since, released FROM hold WHERE list = ? AND way = ?", way).fetchone()
+        since, released = hold or (now, 0)
+        since = min(since, now)  # a clock that was set back releases nothing
         after = self._settings.release_after
         # More may have come since a person looked; as much as would not have been held anyway.
-        by_hand = bool(released) and number <= released + max(0, room)
-        if by_hand or (after and now >= since + after):
-            db.execute("DELETE FROM hold WHERE list = ? AND way = ?", where)
-            log.warning("%s: %d entries to %s are released", name, number, way)
-            return True
-        db.execute("REPLACE INTO hold VALUES (?, ?, ?, ?, 0)", (*where, since, number))
-        return False
+        free = (released and number <= released + limit) or (after and now >= since + after)
+        held = 0 if free else max(0, number - room)
+        if not held:
+            db.execute("DELETE FROM hold WHERE list = ? AND way = ?", way)
+            if number > room:
+                log.warning("%s: %d entries to %s are released", way[0], number, way[1])
+            return number
+        if hold is None:
+            log.warning(
+                "%s: %d entries to %s at once are held; look at `spamtrap dnsbl status`, and release them",
+                way[0],
+                held,
+                way[1],
+            )
+        db.execute("REPLACE INTO hold VALUES (?, ?, ?, ?, 0)", (*way, since, held))
+        return number - held
 
     # -- files -----------------------------------------------------------------------------------
 

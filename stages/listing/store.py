@@ -26,6 +26,12 @@ _CLEANED = 5000
 _LEFT = 0.75
 """Share of the bytes there may be that is left when there were too many."""
 
+MOST = 100_000
+"""Entries on a list: who owns a network of IPv6 has a /64 for each message, and all are looked through."""
+AHEAD = 86400.0
+"""Seconds that a hit may be ahead of the clock. What is more was counted while the clock was wrong, and would
+be over the bar until then."""
+
 TRAP, NETWORK, SYSTEM = range(3)
 """Kinds of witnesses: recipients, networks, autonomous systems."""
 
@@ -34,8 +40,8 @@ _ENTRIES = f"""SELECT list, key, also, level, hits, first, last, {_SEEN.format(T
     coalesce(nullif({_SEEN.format(SYSTEM)}, 0), {_SEEN.format(NETWORK)}) AS networks FROM entry WHERE """  # noqa: S608
 _CANDIDATES = (
     _ENTRIES
-    + """list = :list AND level >= :level AND last >= :since
-    AND traps >= :traps AND networks >= :networks"""
+    + """list = :list AND level >= :level AND last BETWEEN :since AND :until
+    AND traps >= :traps AND networks >= :networks ORDER BY level DESC LIMIT :most"""
 )
 
 
@@ -174,14 +180,16 @@ class Store:
             )
 
     def candidates(self, name: str, now: float) -> list[Entry]:
-        """Entries of a list that are over its bar."""
+        """Entries of a list that are over its bar, the highest scores first."""
         bar = self._bars[name]
         asked = {
             "list": name,
             "level": score.least(bar.min_score, now, bar.half_life),
             "since": now - bar.expire,
+            "until": now + AHEAD,
             "traps": bar.min_traps,
             "networks": bar.min_networks,
+            "most": MOST,
         }
         return [Entry(*row) for row in self.db.execute(_CANDIDATES, asked)]
 
