@@ -1,6 +1,8 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, and where and in which order they run."""
 
+import gc
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +24,28 @@ settings.load_profile("suite")
 
 FORKING = {"at_once", "every_call", "in_child"}
 """Names of tests/faultkit.py by which a module shows that it forks."""
+
+IN_MEMORY = Path("/dev/shm")
+"""Where a trap keeps its spool, and the tests theirs: some thousands of fsyncs wait for a disk otherwise."""
+ROOM = 2 << 30
+"""Bytes that must be free there, as in a container they often are not."""
+
+
+def pytest_configure() -> None:
+    """Directories for tests are made in memory, unless TMPDIR says where, or it can't be done."""
+    if "TMPDIR" not in os.environ and _is_roomy(IN_MEMORY):
+        os.environ["TMPDIR"] = str(IN_MEMORY)
+        tempfile.tempdir = None  # what was found before
+
+
+def _is_roomy(directory: Path) -> bool:
+    """Whether tests can write what they want there, and run scripts."""
+    try:
+        has = os.statvfs(directory)
+    except OSError:
+        return False
+    runs = not has.f_flag & os.ST_NOEXEC
+    return runs and os.access(directory, os.W_OK) and has.f_bavail * has.f_frsize >= ROOM
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +116,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return isinstance(item, pytest.Function) and bool(FORKING & vars(item.module).keys())
 
     items.sort(key=forks, reverse=True)
+
+
+def pytest_collection_finish() -> None:
+    """What all tests are made of stays: looked at once more, each child that is forked would copy it."""
+    gc.collect()
+    gc.freeze()
