@@ -63,18 +63,20 @@ class Redactor:
         self._searcher = Searcher(identities, (), standing)
         self._ascii_only = all(map(str.isascii, identities.names()))
 
-    def redact(self, message: bytes, tokens: Collection[str] = ()) -> Redacted:
+    def redact(self, message: bytes, tokens: Collection[str] = (), files: Collection[bytes] = ()) -> Redacted:
         """A message without any trace of the identities.
 
         Args:
             message: as it was received.
             tokens: other strings in it that tell who it was for; see `trap.redaction.tokens`.
+            files: in it that do so, and are overwritten whole; see `trap.redaction.sheet.only_here`.
         """
         searcher = self.searcher(tokens)
         data = bytearray(message)
         sheet = Sheet(data)
         masked: Counter[str] = Counter()
-        blanked: dict[str, None] = {}
+        told = [region for digest, region in sheet.files().items() if digest in files] if files else []
+        blanked = {sheet.blank(region): None for region in told}
         leaks: list[Leak] = []
         for turn in range(_TURNS):
             scrubber = Scrubber(searcher, self._key, len(data), turn, self._ascii_only and _ascii(tokens))

@@ -13,7 +13,9 @@ import msgspec
 from trap.envelope import Envelope
 from trap.job import Job
 from trap.redact import Redactor
+from trap.redaction.alignment import MAX_COPIES
 from trap.redaction.gate import Leak, found_by
+from trap.redaction.sheet import only_here
 from trap.redaction.tokens import tokens
 from trap.reports import Report
 from trap.reports.place import Place
@@ -54,7 +56,9 @@ class Case:
         self.identities = ours
         self.tokens = _tokens(job, copies[1:])
         self._redactor = Redactor(ours, key, place.searcher)
-        redacted = self._redactor.redact(job.message, self.tokens)
+        others = [copy.message for copy in copies[1:] if not _alike(copy, job)]
+        files = only_here(job.message, others[:MAX_COPIES])
+        redacted = self._redactor.redact(job.message, self.tokens, files)
         self.message = redacted.message
         self.masked = redacted.masked
         self.blanked = redacted.blanked
@@ -106,8 +110,7 @@ class Case:
 
 def _tokens(job: Job, copies: Sequence[Job]) -> frozenset[str]:
     """What names the recipient of a job without his name; copies he got, too, show what is drawn for each."""
-    to = set(job.envelope.rcpt_tos)
-    same = [set(copy.envelope.rcpt_tos) == to for copy in copies]
+    same = [_alike(copy, job) for copy in copies]
     return tokens(
         job.message,
         [copy.message for copy, is_his in zip(copies, same, strict=True) if not is_his],
@@ -115,6 +118,11 @@ def _tokens(job: Job, copies: Sequence[Job]) -> frozenset[str]:
         mail_from=job.envelope.mail_from,
         helo=_given_name(job),
     )
+
+
+def _alike(copy: Job, job: Job) -> bool:
+    """Whether two copies went to the same recipients."""
+    return set(copy.envelope.rcpt_tos) == set(job.envelope.rcpt_tos)
 
 
 def _given_name(job: Job) -> str:

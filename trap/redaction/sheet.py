@@ -3,9 +3,10 @@
 What holds it together stays: lines that part, what the header says of types, charsets and encodings.
 """
 
+import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from trap.redaction import codings
 from trap.redaction.layers import Scrubber
@@ -50,6 +51,18 @@ class Sheet:
     def within(self, part: tuple[int, ...]) -> list[Region]:
         """The bodies of a part, and of all in it."""
         return [region for region in self._regions(TEXT, LEAF, MESSAGE) if region.part[: len(part)] == part]
+
+    def files(self) -> dict[bytes, Region]:
+        """The bodies of parts that are no text, by the SHA-256 of what they decode to."""
+        found: dict[bytes, Region] = {}
+        for region in self._regions(LEAF):
+            if not region.type.startswith("text/"):
+                body = self._data[region.start : region.end]
+                lens = _lens(body, region)
+                said = bytes(lens.text if lens else body).strip()
+                if said:
+                    found[hashlib.sha256(said).digest()] = region
+        return found
 
     def is_blank(self, region: Region) -> bool:
         """Whether nothing is left of a body to blank."""
@@ -124,13 +137,7 @@ class Sheet:
     def _body(self, region: Region, scrubber: Scrubber) -> bool:
         """Mask names in a body; False: some can't be overwritten."""
         body = self._data[region.start : region.end]
-        lens: Lens | None = None
-        if region.encoding.startswith("base64"):
-            lens = Base64(body)
-        elif region.encoding.startswith("quoted-printable"):
-            lens = codings.quoted(body)
-        elif region.encoding in ("x-uuencode", "uuencode", "uue", "x-uue"):
-            lens = codings.uuencoded(body)
+        lens = _lens(body, region)
         written = self._text(lens.text if lens else body, region, scrubber)
         if lens:
             written &= lens.back()
@@ -149,6 +156,28 @@ class Sheet:
             return scrubber.scrub_in(text, _kind(region), region.charset)
         scrubber.scrub_data(text, _kind(region))
         return True
+
+
+def _lens(body: bytearray, region: Region) -> Lens | None:
+    """What a body is read through; None when it is not coded."""
+    if region.encoding.startswith("base64"):
+        return Base64(body)
+    if region.encoding.startswith("quoted-printable"):
+        return codings.quoted(body)
+    if region.encoding in ("x-uuencode", "uuencode", "uue", "x-uue"):
+        return codings.uuencoded(body)
+    return None
+
+
+def only_here(message: bytes, copies: Iterable[bytes]) -> frozenset[bytes]:
+    """Files of a message that no other copy of it has: made for one recipient, or drawn for each copy.
+
+    Args:
+        message: the one that is to be told.
+        copies: that others got; without any, nobody can tell.
+    """
+    others = [set(Sheet(bytearray(copy)).files()) for copy in copies]
+    return frozenset(set(Sheet(bytearray(message)).files()).difference(*others)) if others else frozenset()
 
 
 def _kind(region: Region) -> str:

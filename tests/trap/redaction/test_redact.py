@@ -20,6 +20,7 @@ from support import at_most
 from trap.redact import Redacted, Redactor
 from trap.redaction.identities import Identities
 from trap.redaction.search import Searcher
+from trap.redaction.sheet import only_here
 
 JOE = "joe.miller@pristine.example"
 OURS = Identities.named([JOE, "mx7.house.example", "192.0.2.25", "content@pristine.example"])
@@ -239,3 +240,22 @@ def test_clocks_stop_at_the_full_minute() -> None:
     done = Redactor(OURS, b"key").redact(message)
     assert done.message == message.replace(b"07:08:41 +", b"07:08:00 +").replace(b"07:08:43", b"07:08:00")
     assert done.masked == {"header/seconds": 2}
+
+
+def test_a_file_that_no_other_copy_has_is_made_for_one_recipient() -> None:
+    def copy(file: bytes) -> bytes:
+        parts = [b"Content-Type: text/plain\r\n\r\nhi", b"Content-Type: image/png\r\n\r\nlogo"]
+        head = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        parts.append(head + base64.b64encode(file))
+        return (
+            b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n"
+            + b"\r\n--x\r\n".join(parts)
+            + b"\r\n--x--"
+        )
+
+    mine = copy(b"\1invoice 1\2")
+    assert only_here(mine, []) == only_here(mine, [copy(b"\1invoice 2\2"), mine]) == frozenset()
+    files = only_here(mine, [copy(b"\1invoice 2\2"), copy(b"\1invoice 3\2")])
+    done = Redactor(OURS, b"key").redact(mine, files=files)
+    assert done.blanked == ["part 3 (application/pdf)"]
+    assert done.message == copy(b"x" * 11)

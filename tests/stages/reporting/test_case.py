@@ -1,0 +1,58 @@
+"""What a case knows of its copies: they show what was made for one recipient."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from stages.reporting.case import Case
+from trap.config import Accept, Config, Tagged, paths_below
+from trap.envelope import Envelope, Rcpt
+from trap.job import Job
+from trap.reports import Report
+from trap.reports.place import Place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    config = Config(
+        accept=Accept(domains={"trap.example": Tagged()}), paths=paths_below(tmp_path), pipeline=["arf"]
+    )
+    return Place(config, "arf")
+
+
+def report() -> Report:
+    now = time.time()
+    return Report(
+        "1", "abuse@isp.example", "c", "gathering", 2, now, now, now, now, now, 0,
+        released=False, word="", sent=0.0,
+    )  # fmt: skip
+
+
+def copy(to: str, file: bytes, helo: str = "", **notes: object) -> Job:
+    message = (
+        b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nhi\r\n--x\r\n"
+        b"Content-Type: application/pdf\r\n\r\n%%PDF-1.4 %b\r\n--x--\r\n" % file
+    )
+    envelope = Envelope(
+        client_ip="93.184.216.34", helo=helo, mail_from="a@shop.example", rcpts=[Rcpt(address=to)]
+    )
+    made = Job.from_message(message, envelope)
+    return Job(made.id, envelope, dict(notes), message)
+
+
+def test_a_file_that_only_one_recipient_got_is_not_told(place: Place):
+    mine, other = copy("joe@trap.example", b"one"), copy("ann@trap.example", b"two")
+    assert b"PDF-1.4 one" in Case(place, report(), [mine]).message
+    assert b"PDF-1.4 one" in Case(place, report(), [mine, copy("ann@trap.example", b"one")]).message
+    assert b"PDF-1.4 one" in Case(place, report(), [mine, copy("joe@trap.example", b"two")]).message
+    case = Case(place, report(), [mine, other])
+    assert b"PDF" not in case.message
+    assert case.blanked == ["part 2 (application/pdf)"]
+
+
+def test_a_name_of_its_own_for_each_recipient_is_masked_and_the_hosts_own_is_not(place: Place):
+    host = "u8fq3xk2.t.shop.example"
+    assert "u8fq3xk2" not in str(Case(place, report(), [copy("joe@trap.example", b"", host)]).envelope.helo)
+    known = {"ptr": host, "ptr_confirmed": True}
+    assert Case(place, report(), [copy("joe@trap.example", b"", host, dns=known)]).envelope.helo == host
