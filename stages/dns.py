@@ -6,8 +6,8 @@ It drops nothing. Its notes:
 * asn, as_name, country: of the client, by DNS zones or from MMDB files, where these are configured.
 * listed: {zone: [codes]} for the client; relays: {address: {zone: [codes]}} for those of the Received fields.
 * uris: {domain: {zone: [codes]}} for what URLs lead to; senders: the same for HELO, MAIL FROM, From and ptr.
-* client: the address that is meant, when it is not the envelope's: mail that a host of our own passed on has
-  its client in the newest Received field that names a stranger.
+* client: the address that is meant, when it is not the envelope's: mail that a host of our own passed on
+  (`trusted`, this machine, or by LMTP) has its client in the newest Received field that names a stranger.
 * refused: {zone: code} of lists that won't answer us.
 * missing: what had no answer in time, or none at all.
 
@@ -82,7 +82,8 @@ class Dns:
         said, passed_on = address_of(job.envelope.client_ip), relays(job.headers.get_all("received"))
         hosts = self._trusted.strangers([said] if said else [])
         others = [each for each in self._trusted.strangers(passed_on) if each not in hosts]
-        if not hosts and others:
+        told = said is None or self._trusted.vouches(said, job.envelope.protocol)
+        if not hosts and others and told:
             hosts.append(others.pop(0))
             notes["client"] = str(hosts[0])
         for client in hosts:

@@ -11,14 +11,13 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from stages.listing.allowed import Allowed
-from stages.listing.names import Named, written
+from stages.listing.names import Named, named, written
 from stages.listing.store import NETWORK, SYSTEM, TRAP, Hit
 from stages.names.blocklists import Address
 from stages.names.relays import Trusted, address_of, relays
 from stages.reporting.sentinel import Sentinel
 from stages.reporting.terms import TYPO
 from stages.reports.guard import network
-from stages.shared.suffixes import registrable
 from trap.envelope import Rcpt, printable
 from trap.job import Job
 from trap.traces import shares
@@ -120,11 +119,10 @@ class Gatherer:
     def _client(self, job: Job) -> Address | None:
         """Who sent it: the client, or who a host of our own says it has it from."""
         said = address_of(job.envelope.client_ip)
-        if said is None and job.envelope.protocol != "lmtp":
-            return None  # from a file, or a program: who wrote its Received fields nobody knows
-        direct = self._trusted.strangers([said] if said else [])
-        if direct:
+        if direct := self._trusted.strangers([said] if said else []):
             return direct[0]
+        if not self._trusted.vouches(said, job.envelope.protocol):
+            return None  # from a file, say: who wrote its Received fields nobody knows
         noted = address_of(str(_noted(job, "dns").get("client") or ""))
         others = self._trusted.strangers([noted] if noted else relays(job.headers.get_all("received")))
         return others[0] if others else None
@@ -178,8 +176,8 @@ def _domains(job: Job) -> Iterable[str]:
     """Domains that the message leads to, as the stage extract found them."""
     found: dict[str, None] = {}
     for link in _dicts(_noted(job, "extract").get("links")):
-        if link.get("from") not in _SHOWN and (name := registrable(str(link.get("host") or ""))):
-            found[name] = None
+        if link.get("from") not in _SHOWN and (thing := named(str(link.get("host") or ""))):
+            found |= {thing.key: None} if thing.kind == "domain" else {}
     return islice(found, MAX_DOMAINS)
 
 

@@ -8,7 +8,7 @@ Only addresses that can be somebody's are of use: none of private networks, none
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from stages.names.blocklists import Address
 
@@ -23,6 +23,7 @@ _IN_BRACKETS = re.compile(r"\[(?:IPv6:)?([0-9a-f:.]{3,45})(?:%[^\]]{1,16})?\]", 
 _BARE = re.compile(r"(?<![\w.:-])(\d{1,3}(?:\.\d{1,3}){3})(?![\w.:-])")
 
 Network = IPv4Network | IPv6Network
+_TRANSLATED = IPv6Network("64:ff9b::/96")
 # RFC 5737, RFC 3849. Nobody learns anything by a question about one of these.
 _EXAMPLES = [*map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"))]
 
@@ -44,17 +45,32 @@ class Trusted:
         """Those of the addresses that are somebody else's; each once, in their order."""
         return [each for each in dict.fromkeys(addresses) if is_public(each) and not self._own(each)]
 
+    def vouches(self, host: Address | None, protocol: str) -> bool:
+        """Whether a session's client is believed when it says from whom it has a message.
+
+        A private address alone is no reason: strangers come by one behind NAT, a proxy or the bridge of a
+        container, and write into Received fields whom they like. None of them speaks LMTP.
+        """
+        return protocol == "lmtp" or (host is not None and (host.is_loopback or self._own(host)))
+
     def _own(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
 
 
 def address_of(text: str) -> Address | None:
-    """Read an address; that of IPv4 when it is one within IPv6 (RFC 4291). None for what is none."""
+    """Read an address; that of IPv4 when it is one within IPv6 (RFC 4291, 6052). None for what is none.
+
+    >>> address_of("::ffff:192.0.2.7"), address_of("64:ff9b::c000:207"), address_of("/run/trap.sock")
+    (IPv4Address('192.0.2.7'), IPv4Address('192.0.2.7'), None)
+    """
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:  # the name of a UNIX socket, which may be anything
         return None
-    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+    if not isinstance(address, IPv6Address):
+        return address
+    translated = IPv4Address(int(address) & 0xFFFFFFFF) if address in _TRANSLATED else None
+    return address.ipv4_mapped or translated or address
 
 
 def is_public(address: Address) -> bool:

@@ -51,9 +51,11 @@ def client_of(envelope: Envelope, notes: Notes) -> Address | None:
     Returns:
         Its address; None when it is not known, or nobody's in the Internet.
     """
-    passed_on = _map(notes, "dns").get("client")
-    client = address_of(passed_on if isinstance(passed_on, str) else envelope.client_ip)
-    return client if client and is_public(client) else None
+    said, passed_on = address_of(envelope.client_ip), _map(notes, "dns").get("client")
+    # Of what came from a file nobody is to blame: anybody may have written its Received fields.
+    if isinstance(passed_on, str) and (envelope.client_ip or envelope.protocol == "lmtp"):
+        said = address_of(passed_on)
+    return said if said and is_public(said) else None
 
 
 def client_name(notes: Notes) -> str:

@@ -264,6 +264,17 @@ async def test_mail_that_a_host_of_our_own_passed_on_has_its_client_in_its_newes
         assert not any("198" in name or "10." in name for name in server.asked)
 
 
+async def test_a_private_address_is_not_believed_whom_it_has_mail_from() -> None:
+    async with name_server(LISTED.format("127.0.0.2")) as server:
+        settings: dict[str, Any] = {"dnsbl": ["bl.example"]}
+        passed_on = job(f"Received: from x ([{CLIENT}]) by y", client="172.17.0.1")
+        notes = await notes_of(passed_on, server, **settings)
+        assert "client" not in notes
+        assert notes["relays"] == {CLIENT: {"bl.example": ["127.0.0.2"]}}
+        notes = await notes_of(passed_on, server, **settings, trusted=["172.17.0.1/32"])
+        assert notes["client"] == CLIENT
+
+
 def test_fields_beyond_a_number_are_not_read() -> None:
     assert relays(["from x"] * MAX_FIELDS + ["from [192.0.2.1]"]) == []
 

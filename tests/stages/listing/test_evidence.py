@@ -43,6 +43,12 @@ class TestClient:
         assert clients(job) == ["203.0.113.5"]
         assert clients(job, trusted=["203.0.113.0/24"]) == []
 
+    def test_of_what_a_private_address_passed_on_is_nobody_unless_it_is_ours(self) -> None:
+        """Behind NAT strangers come by one, and may write what they like."""
+        job = letter("172.17.0.1", message=self.RELAYED)
+        assert clients(job) == []
+        assert clients(job, trusted=["172.17.0.1/32"]) == ["198.51.100.4"]
+
     def test_of_what_came_from_a_file_nobody_is(self) -> None:
         """Anybody may have written the Received fields of a file."""
         job = letter("", message=self.RELAYED, protocol="inject", notes={"dns": {"client": "203.0.113.5"}})
@@ -93,6 +99,11 @@ class TestMessage:
 
     def test_domains_are_what_was_registered(self) -> None:
         assert self.domains("a.b.bad.co.uk", "bad.co.uk", "bob.github.io") == ["bad.co.uk", "bob.github.io"]
+
+    def test_what_is_no_name_is_none_of_them(self) -> None:
+        assert self.domains("a b.com", "x:127.0.0.2.com", "a\nb.com", "192.0.2.7", "b\u00fccher.de") == [
+            "xn--bcher-kva.de"
+        ]
 
     def test_domains_of_others_are_left_out(self) -> None:
         assert self.domains("accounts.google.com", "www.trap.example", "s3.amazonaws.com", "192.0.2.80") == []

@@ -30,6 +30,14 @@ def test_mail_that_a_host_of_ours_passed_on():
     """Its client is whom dns found; the port is our host's, and is not told."""
     known = facts(notes={"dns": {"client": "198.51.100.9"}})
     assert (known.client, known.port) == (ip_address("198.51.100.9"), 0)
+    by_lmtp = {"client_ip": "", "protocol": "lmtp"}
+    assert facts(notes={"dns": {"client": "198.51.100.9"}}, session=by_lmtp).client == known.client
+
+
+def test_of_what_came_from_a_file_nobody_is_to_blame():
+    """Anybody may have written its Received fields."""
+    by_file = {"client_ip": "", "protocol": "inject"}
+    assert facts(notes={"dns": {"client": "198.51.100.9"}}, session=by_file).client is None
 
 
 def test_its_name_only_if_dns_confirms_it():
