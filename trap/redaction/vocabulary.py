@@ -4,6 +4,8 @@ A trap called table@trap.example is looked for as an address; the word alone is 
 
     >>> common("table"), common("utf-8"), common("webmaster"), common("joe.doe"), common("2026")
     (True, True, True, False, True)
+    >>> common("xxxx")  # what is blanked consists of that
+    True
 """
 
 import encodings.aliases
@@ -109,7 +111,8 @@ _WORDS = _words()
 def common(word: str) -> bool:
     """Whether a word in lower case, alone, stands in mail for other reasons than that a trap is called so.
 
-    Header names, MIME types, charsets, HTML, CSS and what everybody writes; numbers as short as years.
+    Header names, MIME types, charsets, HTML, CSS and what everybody writes; numbers as short as years; one letter again and
+    again.
     """
     parts = _SPLIT.split(word)
-    return word in _WORDS or all(not part or part in _WORDS or _NUMBER.fullmatch(part) for part in parts)
+    return len(set(word)) == 1 or word in _WORDS or all(not part or part in _WORDS or _NUMBER.fullmatch(part) for part in parts)
