@@ -4,7 +4,7 @@ import asyncio
 import errno
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from trap.job import Job
 from trap.ledger import events
 from trap.plugin import build
 from trap.queue import Spool
-from trap.stage import Pass, Sample, Verdict
+from trap.stage import Pass, Sample, Unavailable, Verdict
 from trap.worker import Worker
 
 pytestmark = [pytest.mark.timeout(60, method="thread"), pytest.mark.usefixtures("files_are_closed")]
@@ -41,6 +41,17 @@ class Asking:
 
     async def process(self, job: Job) -> Verdict:
         return Pass({"said": await self.backends.ask(lambda echo: echo.say(job.message.decode()), job.id)})
+
+
+class Keeping(Asking):
+    """A stage that asks for itself, when it likes to."""
+
+    keeps = True
+
+    async def process(self, job: Job) -> Verdict:
+        with suppress(Unavailable):
+            await self.backends.ask(lambda echo: echo.say("there?"))
+        return Pass({"kept": True})
 
 
 @pytest.fixture(autouse=True)
@@ -152,6 +163,19 @@ def test_jobs_wait_uncharged_while_nobody_can_be_asked(config: Config, spool: Sp
     assert not [
         event for event in events(config.paths.maillog / "mail.log") if event.e in ("requeued", "bad")
     ]
+
+
+def test_a_stage_that_keeps_what_it_asks_takes_jobs_in_all_the_while(
+    config: Config, spool: Spool, tmp_path: Path
+) -> None:
+    stage = Keeping(f"{tmp_path}/nobody")
+    with working(config, spool, stage):
+        put(spool, 30)
+        waits(spool, "second", 30)
+        eventually(lambda: [s for s in backendstate.read(config).backends if s.state == AWAY])
+        put(spool, 30)
+        waits(spool, "second", 60)
+    assert charged(config) == []
 
 
 def test_workers_of_one_stage_are_counted_together(config: Config, spool: Spool, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class Shelf(Store):
             while self.size() > most and self._change(statement):
                 pass
         if self._rows("PRAGMA freelist_count")[0][0] > SPARE:
-            self._rows(f"PRAGMA incremental_vacuum({SPARE})")
+            self._script(f"PRAGMA incremental_vacuum({SPARE})")  # it takes a step a page
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -193,6 +193,13 @@ class Store:
         except sqlite3.Error as error:
             raise self._told(error) from error
 
+    def _script(self, statements: str) -> None:
+        """Have statements carried out to their ends."""
+        try:
+            self._db.executescript(statements)
+        except sqlite3.Error as error:
+            raise self._told(error) from error
+
     def _told(self, error: sqlite3.Error) -> OSError:
         """For people: what is wrong, and what to do where it does not pass by itself."""
         text = f"{self.path}: {error}"

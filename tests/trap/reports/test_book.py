@@ -1,6 +1,8 @@
 """The book of a reporter: what becomes one report, how its delivery can end, and what people may do."""
 
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from trap.envelope import Envelope
 from trap.job import Job
 from trap.reports import Book, Sending
-from trap.reports.held import Evidence
+from trap.reports.held import Evidence, Held
 from trap.stage import Unavailable
 
 DAY = 86400.0
@@ -208,3 +210,107 @@ def test_a_damaged_book_is_told_of(tmp_path):
     (tmp_path / "arf.db").write_bytes(b"no database at all, but long enough to look like one" * 50)
     with pytest.raises(OSError, match=r"arf\.db"):
         Book(tmp_path, "arf")
+
+
+def test_nobody_else_reads_it(tmp_path):
+    """Its copies name the trap; what SQLite writes beside it, too."""
+    before = os.umask(0o022)
+    try:
+        book = Book(tmp_path, "arf")
+        enter(book, job())
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == {"arf.db": 0o600, "arf.db-wal": 0o600, "arf.db-shm": 0o600}
+    book.close()
+
+
+def test_several_may_make_it_at_once(tmp_path):
+    for number in range(10):
+        with ThreadPoolExecutor(4) as several:
+            queues = [f"arf{number}"] * 4
+            assert set(several.map(lambda queue: Book(tmp_path, queue).counts() == {}, queues)) == {True}
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".db", ".db-wal", ".db-shm"}
+
+
+def test_a_job_that_comes_again_begins_no_report(book):
+    """Whom a contact's answer names may have changed meanwhile."""
+    same = job()
+    (first,) = enter(book, same, "a@isp.example")
+    assert enter(book, same, "a@isp.example", "b@isp.example") == [first]
+    assert only(book).weight == 1
+
+
+def test_a_full_book_begins_nothing_and_counts_all_the_same(book):
+    full = Unavailable("too much waits")
+    with pytest.raises(Unavailable, match="too much"):
+        enter(book, job(), full=full)
+    (report,) = enter(book, job())
+    assert enter(book, job(), full=full) == [report]
+    assert (only(book).weight, len(book.copies(report))) == (2, 1)
+
+
+def test_few_large_copies_are_kept(book):
+    for number in range(5):
+        enter(book, job("x" * (1 << 20) + str(number)))
+    assert len(book.copies(only(book).id)) == 2
+
+
+def test_jobs_may_be_forgotten_before_reports(book):
+    old = job()
+    (report,) = enter(book, old)
+    book.forget(0.0, jobs=time.time() + 1)
+    assert book.find(report)
+    assert book._rows("SELECT * FROM seen") == []
+
+
+def test_room_is_made_of_what_is_done_and_what_waits_stays(tmp_path):
+    book = Book(tmp_path, "arf")
+    noise = [os.urandom(200_000).hex() for _ in range(30)]
+    sent = [enter(book, job(text), campaign=text[:20])[0] for text in noise[:20]]
+    for report in sent:
+        Sending(book, report).commit()
+        book.settle(report, "failed", "550 no")
+    (waits,) = enter(book, job(noise[20]), campaign="waits")
+    before = book.size()
+    book.trim(before // 4)
+    assert book.size() <= before // 4
+    assert len(book.copies(waits)) == 1
+    assert len(book.reports()) == 21
+    assert not book.release(sent[0])  # of what has no copy any more there is nothing to send
+    book.close()
+
+
+def test_the_file_system_gets_room_back(tmp_path, monkeypatch):
+    monkeypatch.setattr("trap.reports.shelf.SPARE", 100)
+    book = Book(tmp_path, "arf")
+    enter(book, job(os.urandom(1_000_000).hex()))
+    pages = book._rows("PRAGMA page_count")[0][0]
+    book._change("DELETE FROM copy")
+    for _ in range(20):
+        book.trim(1 << 30)
+    assert book._rows("PRAGMA page_count")[0][0] < pages / 2
+    book.close()
+
+
+def test_evidence_that_was_left_behind_goes(book, tmp_path):
+    """Whoever dies between the book and its evidence leaves some, which names the trap."""
+    evidence = [Evidence("text/html", "base64", "joe@trap.example", "am9l")]
+    (held,) = enter(book, job())
+    book.hold(held, "the gate found base64", evidence, b"would have left")
+    (other,) = enter(book, job(), campaign="c2")
+    book.held.put(other, evidence, b"would have left")
+    Held(tmp_path, "arf-b").put(other, evidence)  # another reporter's
+    book.forget(0.0)
+    assert book.held.evidence(held) and not book.held.evidence(other)
+    assert Held(tmp_path, "arf-b").evidence(other)
+
+
+def test_an_unsure_report_that_is_released_was_perhaps_sent(book):
+    (report,) = enter(book, job())
+    Sending(book, report).commit()
+    book.settle(report, "unsure", "broken off")
+    book.release(report)
+    assert only(book).doubtful
+    assert book.retract(report)
+    assert only(book).state == "retracting"
