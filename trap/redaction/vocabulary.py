@@ -111,8 +111,9 @@ _WORDS = _words()
 def common(word: str) -> bool:
     """Whether a word in lower case, alone, stands in mail for other reasons than that a trap is called so.
 
-    Header names, MIME types, charsets, HTML, CSS and what everybody writes; numbers as short as years; one letter again and
-    again.
+    Header names, MIME types, charsets, HTML, CSS and what everybody writes; numbers as short as years;
+    one letter again and again.
     """
-    parts = _SPLIT.split(word)
-    return len(set(word)) == 1 or word in _WORDS or all(not part or part in _WORDS or _NUMBER.fullmatch(part) for part in parts)
+    if word in _WORDS or len(set(word)) == 1:
+        return True
+    return all(not part or part in _WORDS or _NUMBER.fullmatch(part) for part in _SPLIT.split(word))
