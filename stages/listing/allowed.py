@@ -90,6 +90,7 @@ class Operators:
     def __init__(self, allow: str | Sequence[str]) -> None:
         self._path = Path(allow) if isinstance(allow, str) and allow else None
         self._seen = self._stamp()
+        self._trouble = ""
         lines = self._lines() if self._path else (("", text) for text in allow)
         self.entries = Entries(lines)
 
@@ -101,8 +102,11 @@ class Operators:
                 return
             self._seen = stamp
             self.entries = Entries(self._lines())
+            self._trouble = ""
         except (ValueError, OSError) as error:
-            log.error("%s; what was allowed before still is", printable(str(error)))
+            if self._trouble != (trouble := str(error)):  # this is asked every second
+                log.error("%s; what was allowed before still is", printable(trouble))
+            self._trouble = trouble
 
     def _stamp(self) -> tuple[int, int, int]:
         if self._path is None:

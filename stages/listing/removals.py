@@ -10,6 +10,7 @@ import logging
 import os
 import stat
 import time
+from itertools import islice
 from pathlib import Path
 
 from stages.listing.names import Named, named
@@ -43,6 +44,8 @@ class Removals:
         self._store = store
         self._settings = settings
         self.directory = Path(settings.requests) if settings.requests else directory
+        self._told: set[str] = set()
+        """Paths of which it is said that something is wrong with them."""
 
     def remove(self, thing: Named, now: float, *, asked: bool = False) -> str | None:
         """Take something off all lists.
@@ -79,23 +82,32 @@ class Removals:
         return f"is removed; what it does counts again from {_when(until)}"
 
     def hear(self, now: float) -> None:
-        """Read the requests, and grant what may be granted.
+        """Read the requests, and grant what may be granted. What can't be read is told of once, and left.
 
         Raises:
-            OSError: the directory can't be read.
             sqlite3.Error: the store can't be written.
         """
-        fsio.make_directory(self.directory)
-        for name in sorted(os.listdir(self.directory))[:MAX_FILES]:
-            if name.startswith(".") or name.endswith(".tmp"):
-                continue  # somebody is writing it
-            path = str(self.directory / name)
-            if not self._heard(_lines(path), now):
-                return  # too many for now: it stays for later
+        try:
+            fsio.make_directory(self.directory)
+            names = os.listdir(self.directory)
+        except OSError as error:
+            self._tell(str(self.directory), error)
+            return
+        # What begins or ends so is being written; what could not be removed would be heard over and over.
+        fresh = [name for name in names if not (name.startswith(".") or name.endswith(".tmp"))]
+        paths = (str(self.directory / name) for name in sorted(fresh))
+        for path in islice((path for path in paths if path not in self._told), MAX_FILES):
             try:
+                if not self._heard(_lines(path), now):
+                    return  # too many for now: it stays for later
                 fsio.unlink(path)
-            except OSError as error:  # a directory, say
-                log.error("%s is no request: %s", printable(path), error)
+            except OSError as error:
+                self._tell(path, error)
+
+    def _tell(self, path: str, error: OSError) -> None:
+        if path not in self._told:
+            self._told.add(path)
+            log.error("requests to be removed: %s: %s", printable(path), error.strerror or error)
 
     def _heard(self, lines: list[str], now: float) -> bool:
         for line in lines:
@@ -111,14 +123,15 @@ class Removals:
 
 
 def _lines(path: str) -> list[str]:
-    """The lines of a request; none of what is no file."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return []
+    """The lines of a request.
+
+    Raises:
+        OSError: it is no file, or can't be read.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return []
+            raise OSError("is no file")
         text = os.read(fd, MAX_FILE).decode("utf-8", "replace")
     finally:
         os.close(fd)

@@ -129,5 +129,30 @@ class TestRequests:
         (at / "junk").write_bytes(os.urandom(5000))
         stage.tick()
         assert published(stage) == ["192.0.2.7"]
-        assert sorted(os.listdir(at)) == [".half", "folder", "half.tmp"]
+        assert sorted(os.listdir(at)) == [".half", "folder", "half.tmp", "link", "pipe"]
         assert secret.exists()
+
+
+def test_what_others_left_there_holds_up_nobody(stage: Dnsbl, caplog: pytest.LogCaptureFixture) -> None:
+    stage.process(letter())
+    bring(stage)
+    file = ask(stage, "192.0.2.7", name="zz")
+    for number in range(300):
+        (file.parent / f"{number}.tmp").touch()
+    (file.parent / "a").mkdir()
+    (file.parent / "b").symlink_to("/etc/passwd")
+    for _ in range(2):
+        stage._publisher._removals.hear(time.time())
+    assert bring(stage) == []
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [text.partition(f"{file.parent}/")[2] for text in told] == [
+        "a: is no file",
+        "b: Too many levels of symbolic links",
+    ]
+
+
+def test_requests_that_cannot_be_read_hold_up_no_list(stage: Dnsbl) -> None:
+    stage._publisher._removals.directory.write_text("a file")
+    stage.process(letter())
+    stage.tick()
+    assert published(stage) == ["192.0.2.7"]
