@@ -74,12 +74,17 @@ class Contacts:
             return f"{address} is who writes the reports"
         return ""
 
-    async def of(self, job: Job) -> list[str]:
-        """Who is told of a message; nobody when none is known, or it came from nowhere in the Internet."""
+    async def of(self, job: Job, campaign: str = "") -> list[str]:
+        """Who is told of a message; nobody when none is known, or it came from nowhere in the Internet.
+
+        Args:
+            job: the message.
+            campaign: what it is a copy of; whom only a registry names is told of so many a day.
+        """
         client = client_of(job.envelope, job.notes)
         if client is None:
             return []
-        source = await self._source(client, job.notes)
+        source = await self._source(client, job.notes, campaign or job.id)
         if source == []:
             return []
         found = [*(source or self._default), *self._signers(job.notes)]
@@ -95,15 +100,16 @@ class Contacts:
         if self._rdap:
             self._rdap.close()
 
-    async def _source(self, client: Address, notes: Any) -> list[str] | None:
+    async def _source(self, client: Address, notes: Any, campaign: str) -> list[str] | None:
         """Who answers for the host that sent it; None when that is not known."""
         known = self._map.of_address(client)
         if known is None:
             known = self._map.of_domain(client_name(notes))
         if known is None:
             known = self._map.of_system(_noted(notes, "dns").get("asn"))
-        if known is None and self._rdap:
-            known = await self._rdap.contacts(client) or None
+        if known is None and self._rdap and (said := await self._rdap.contacts(client)):
+            named = filter(self._may_be_told, said)
+            known = [address for address in named if self._rdap.may_tell(address, campaign)]
         return known
 
     def _signers(self, notes: Any) -> Iterator[str]:

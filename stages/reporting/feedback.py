@@ -83,7 +83,8 @@ def fields(case: "Case", facts: Facts, writer: Writer) -> list[str]:
         ("Source-IP", str(facts.client)),
         ("Source-Port", str(facts.port or "")),  # RFC 6692
         ("Incidents", str(case.weight)),
-        ("Authentication-Results", facts.authentication(writer.domain)),
+        # Folded (RFC 5322, 2.2.3): names that a sender chose may be long.
+        ("Authentication-Results", facts.authentication(writer.domain).replace("; ", ";\r\n ")),
         *(("Reported-Domain", name) for name in facts.domains),
         *(("Reported-URI", url) for url in facts.urls),
     ]

@@ -100,7 +100,7 @@ class ToContacts(Mailed):
 
     async def recipients(self, job: Job) -> list[str]:
         """Who answers for the host that sent it."""
-        return await self._contacts.of(job)
+        return await self._contacts.of(job, self.campaign(job))
 
     async def check(self) -> list[Finding]:
         """For `spamtrap doctor`: what is known of contacts."""

@@ -54,6 +54,9 @@ class Registries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The same, of one that names nobody."""
     rate: int = 200
     """Questions an hour, of all workers together."""
+    daily: int = 20
+    """Campaigns a day that one address is told of which only registries name: whoever has a network writes
+    there whom he likes, and could have mail of his own sent to him as reports."""
 
     def check(self) -> None:
         """Whether they make sense.
@@ -61,8 +64,9 @@ class Registries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             ValueError: they don't.
         """
-        if self.rate < 1:
-            raise ValueError("rdap: rate: should be 1 or more")
+        for setting, number in (("rate", self.rate), ("daily", self.daily)):
+            if number < 1:
+                raise ValueError(f"rdap: {setting}: should be 1 or more")
         if not self.bootstrap and not self.servers:
             raise ValueError("rdap: nobody is to be asked: set bootstrap or servers")
 
@@ -131,6 +135,13 @@ class Rdap:
         except NotAnswered as error:
             log.warning("no registry tells of %s: %s", address, printable(str(error)))
         return known.contacts if known else None
+
+    def may_tell(self, contact: str, campaign: str) -> bool:
+        """Whether a contact that a registry named may be told of one more campaign today."""
+        may = self._store.may_tell(contact, campaign, self._registries.daily)
+        if not may:
+            log.info("%s is told of no more than %d campaigns a day", contact, self._registries.daily)
+        return may
 
     def findings(self) -> list[Finding]:
         """For `spamtrap doctor`: what was read of registries."""

@@ -24,13 +24,16 @@ MAX_NETWORKS = 200_000
 """Networks of which something is kept; the oldest answers are forgotten."""
 BUSY = 0.5
 """Seconds to wait for another worker that writes; then the answer is not kept."""
-HOUR = 3600.0
+HOUR, DAY = 3600.0, 86400.0
 _SCHEMA = """
 PRAGMA journal_mode = wal;
 PRAGMA synchronous = off;
 CREATE TABLE IF NOT EXISTS answer (network TEXT PRIMARY KEY, contacts TEXT, at REAL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_age ON answer (at);
 CREATE TABLE IF NOT EXISTS asked (at REAL);
+CREATE TABLE IF NOT EXISTS told (contact TEXT, campaign TEXT, at REAL, PRIMARY KEY (contact, campaign))
+    WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS told_at ON told (at);
 """
 
 
@@ -150,6 +153,24 @@ class Store:
             log.warning("%s: %s", self._path, error)
             return False
         return counted > 0
+
+    def may_tell(self, contact: str, campaign: str, most: int) -> bool:
+        """Whether a contact may be told of a campaign: of `most` others a day at most. It is counted."""
+        now = time.time()
+        try:
+            self._db.execute("DELETE FROM told WHERE at < ? OR at > ?", (now - DAY, now))
+            self._db.execute(
+                "INSERT OR IGNORE INTO told SELECT ?1, ?2, ?3"
+                " WHERE (SELECT count(*) FROM told WHERE contact = ?1) < ?4",
+                (contact, campaign, now, most),
+            )
+            found = self._db.execute(
+                "SELECT 1 FROM told WHERE contact = ? AND campaign = ?", (contact, campaign)
+            ).fetchone()
+        except sqlite3.Error as error:
+            log.warning("%s: %s", self._path, error)
+            return False
+        return found is not None
 
 
 def _prefixes(address: Address, shortest: int) -> list[str]:

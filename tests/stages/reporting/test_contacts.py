@@ -98,6 +98,22 @@ async def test_registries_are_asked_where_the_file_says_nothing(contacts):
         assert [finding.address for finding in known.findings()] == ["contacts", "rdap"]
 
 
+async def test_whoever_has_a_network_sends_nobody_more_than_a_few_reports(contacts):
+    """He may write into the registry whom he likes; the file's contacts get all."""
+    async with Registry() as registry:
+        registry.answers["203.0.113.7"] = network(
+            "203.0.113.0", "203.0.113.255", entity("abuse", mail="victim@third.example")
+        )
+        known = contacts(
+            rdap=Registries(servers={"0.0.0.0/0": registry.url}, daily=3), default=["default@example.org"]
+        )
+        told = [await known.of(job("203.0.113.7"), f"campaign {number}") for number in range(10)]
+        assert told == [["victim@third.example"]] * 3 + [[]] * 7
+        assert [await known.of(job(), f"campaign {number}") for number in range(10)] == [
+            ["abuse@isp.example"]
+        ] * 10
+
+
 async def test_a_registry_that_is_away_costs_no_report_that_somebody_else_may_get(contacts):
     rdap = Registries(servers={"0.0.0.0/0": "http://127.0.0.1:1/"})
     assert await contacts(rdap=rdap, default=["default@example.org"]).of(job("203.0.113.7")) == [

@@ -57,6 +57,17 @@ def test_its_fields():
     ]
 
 
+def test_no_line_is_too_long_for_mail():
+    """However long the names are that a sender chose."""
+    name = ".".join(["d" * 60] * 4)
+    signed = {"result": "fail", "domain": name, "selector": name}
+    auth = {"spf": {"result": "pass", "domain": name}, "dkim": [signed] * 5, "dmarc": signed}
+    told = report(notes={"auth": auth}, session={"mail_from": f"{'a' * 300}@b.example"})
+    assert max(map(len, told.split(b"\r\n"))) <= 998
+    (said,) = fields(told).get_all("Authentication-Results")
+    assert said.count("dkim=fail") == 5
+
+
 @given(
     st.text(max_size=30),
     st.lists(st.text(max_size=30).map(lambda text: f"http://shop.example/{text}"), max_size=5),

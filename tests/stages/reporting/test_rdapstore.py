@@ -83,6 +83,20 @@ def test_only_so_many_questions_an_hour_of_all_workers_together(store, path):
     other.close()
 
 
+def test_a_contact_is_told_of_so_many_campaigns_a_day(store, path, monkeypatch):
+    other = Store(path)
+    told = [
+        each.may_tell("a@isp.example", name, 2) for each, name in ((store, "1"), (other, "2"), (store, "3"))
+    ]
+    assert told == [True, True, False]
+    assert store.may_tell("a@isp.example", "2", 2), "a copy of what is reported already"
+    assert store.may_tell("b@isp.example", "3", 2)
+    tomorrow = time.time() + rdapstore.DAY + 1
+    monkeypatch.setattr("time.time", lambda: tomorrow)
+    assert store.may_tell("a@isp.example", "3", 2)
+    other.close()
+
+
 def test_no_more_than_so_many_networks(store, monkeypatch):
     monkeypatch.setattr(rdapstore, "MAX_NETWORKS", 100)
     for number in range(110):
