@@ -5,6 +5,7 @@ gap in the redaction, and for those there is the gate.
 """
 
 import hmac
+import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,6 +68,8 @@ class Case:
         self.notes: dict[str, Any] = {
             stage: self._told(job.notes[stage]) for stage in TOLD if isinstance(job.notes.get(stage), dict)
         }
+        if dns := self.notes.get("dns"):
+            self.notes["dns"] = _of_network(dns, job.envelope.client_ip)
         self.weight = report.weight
         self.first, self.last = report.first, report.last
         self.campaign = name(key, report.campaign)
@@ -83,7 +86,7 @@ class Case:
     def _envelope(self, envelope: Envelope) -> Envelope:
         return Envelope(
             protocol=envelope.protocol,
-            client_ip=self.hide(envelope.client_ip),
+            client_ip=self.hide(_network(envelope.client_ip)),
             client_port=envelope.client_port,
             helo=None if envelope.helo is None else self.hide(envelope.helo),
             helo_verb=envelope.helo_verb,
@@ -118,6 +121,27 @@ def _tokens(job: Job, copies: Sequence[Job]) -> frozenset[str]:
         mail_from=job.envelope.mail_from,
         helo=_given_name(job),
     )
+
+
+def _network(address: str) -> str:
+    """An address as it is told: of IPv6 its network of 64 bits, for whoever has one can draw the rest.
+
+    >>> _network("2001:db8:1:2:3:4:5:6"), _network("192.0.2.7"), _network("::ffff:192.0.2.7")
+    ('2001:db8:1:2::', '192.0.2.7', '::ffff:192.0.2.7')
+    """
+    try:
+        found = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address
+    return address if found.ipv4_mapped else str(ipaddress.IPv6Address(int(found) >> 64 << 64))
+
+
+def _of_network(dns: dict[str, Any], client_ip: str) -> dict[str, Any]:
+    """What DNS says of a client, without its name where that can be another for each of 2^64 addresses."""
+    client = str(dns.get("client") or client_ip)
+    if _network(client) == client:
+        return dns
+    return {key: value for key, value in dns.items() if key != "ptr"} | {"client": _network(client)}
 
 
 def _alike(copy: Job, job: Job) -> bool:

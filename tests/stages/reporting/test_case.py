@@ -3,9 +3,12 @@
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from stages.reporting.case import Case
+from stages.reporting.facts import Facts
+from stages.reporting.record import record
 from trap.config import Accept, Config, Tagged, paths_below
 from trap.envelope import Envelope, Rcpt
 from trap.job import Job
@@ -56,3 +59,15 @@ def test_a_name_of_its_own_for_each_recipient_is_masked_and_the_hosts_own_is_not
     assert "u8fq3xk2" not in str(Case(place, report(), [copy("joe@trap.example", b"", host)]).envelope.helo)
     known = {"ptr": host, "ptr_confirmed": True}
     assert Case(place, report(), [copy("joe@trap.example", b"", host, dns=known)]).envelope.helo == host
+
+
+def test_of_an_ipv6_address_its_network_is_told(place: Place):
+    """Who has a /64 can send to every recipient from another address, with a name for each."""
+    job = copy("joe@trap.example", b"")
+    envelope = msgspec.structs.replace(job.envelope, client_ip="2a01:4f8:1:2:3:4:5:6", client_port=25)
+    dns = {"client": "2a01:4f8:1:2:3:4:5:6", "ptr": "k7.shop.example", "ptr_confirmed": True, "asn": "24940"}
+    case = Case(place, report(), [Job(job.id, envelope, {"dns": dns}, job.message)])
+    facts = Facts(case, 60.0)
+    assert str(facts.client) == record(case).ip == "2a01:4f8:1:2::"
+    assert facts.client_name == ""
+    assert case.notes["dns"]["asn"] == "24940"
