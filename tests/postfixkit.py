@@ -43,6 +43,10 @@ error unix - - n - - error
 showq unix n - n - - showq
 discard unix - - n - - discard
 """
+_QUEUES = (
+    *("active", "bounce", "corrupt", "defer", "deferred", "flush"),
+    *("hold", "incoming", "private", "saved", "trace"),
+)
 
 
 class Postfix:
@@ -116,9 +120,10 @@ def running(main: str, services: str) -> Iterator[Postfix]:
         for name in ("etc", "queue", "data"):
             (directory / name).mkdir()
         shutil.chown(directory / "data", "postfix")
+        _furnish(directory / "queue")
         postfix = Postfix(directory)
-        (directory / "etc/main.cf").write_text(_MAIN.format(directory) + main.format(directory))
-        (directory / "etc/master.cf").write_text(_MASTER.format(port=postfix.port) + services)
+        write(directory / "etc/main.cf", _MAIN.format(directory) + main.format(directory))
+        write(directory / "etc/master.cf", _MASTER.format(port=postfix.port) + services)
         postfix.command("postfix", "start")
         try:
             eventually(lambda: _greets(postfix), what="Postfix listens")
@@ -127,6 +132,28 @@ def running(main: str, services: str) -> Iterator[Postfix]:
             postfix.command("postfix", "stop")
     finally:
         shutil.rmtree(directory)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file of its configuration, or a table, as if long ago.
+
+    Each of its programs waits until what it reads is two seconds old, in case somebody still writes.
+    """
+    path.write_text(text)
+    os.utime(path, (0, 0))
+
+
+def _furnish(queue: Path) -> None:
+    """What `postfix start` would make and look through for seconds, as /etc/postfix/postfix-files says."""
+    for name in _QUEUES:
+        (queue / name).mkdir(mode=0o700)
+        shutil.chown(queue / name, "postfix")
+    for name, mode in (("maildrop", 0o730), ("public", 0o710)):
+        (queue / name).mkdir()
+        (queue / name).chmod(mode)
+        shutil.chown(queue / name, "postfix", "postdrop")
+    (queue / "pid").mkdir(mode=0o755)
+    (queue / "quick-start").touch()  # its script then takes the rest for granted, once
 
 
 def _greets(postfix: Postfix) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from postfixkit import write
 from support import need
 
 from trap.cli.group import spamtrap
@@ -129,10 +130,8 @@ def unit_settings(path: Path) -> str:
 @pytest.fixture
 def postfix(tmp_path: Path) -> Path:
     """A configuration directory with our fragments and nothing else."""
-    for name in ("main.cf", "master.cf"):
-        shutil.copy(DEPLOY / "postfix" / name, tmp_path)
-    with (tmp_path / "main.cf").open("a") as file:
-        file.write("compatibility_level = 3.6\n")
+    write(tmp_path / "main.cf", read("postfix/main.cf") + "compatibility_level = 3.6\n")
+    write(tmp_path / "master.cf", read("postfix/master.cf"))
     return tmp_path
 
 
@@ -155,7 +154,7 @@ def test_postfix_reads_our_services_as_we_mean_them(postfix: Path) -> None:
 
 def test_postfix_knows_every_parameter(postfix: Path) -> None:
     main = postfix / "main.cf"
-    main.write_text(re.sub(r"^#(\w+ =)", r"\1", main.read_text(), flags=re.MULTILINE))
+    write(main, re.sub(r"^#(\w+ =)", r"\1", main.read_text(), flags=re.MULTILINE))
     said = dict(line.split(" =", 1) for line in postconf(postfix, "-n"))
     assert {
         "relay_domains",

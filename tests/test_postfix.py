@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from postfixkit import Postfix, running
+from postfixkit import Postfix, running, write
 from support import eventually, free_port
 
 from trap.config import Config
@@ -218,8 +218,8 @@ def _deployed() -> Iterator[Deployed]:
         trap.start_sink()
         try:
             with running(trap.main(), trap.master()) as postfix:
-                (postfix.directory / "etc/spamtrap-transport").write_text(trap.transport())
-                (postfix.directory / "etc/aliases").write_text(trap.aliases())
+                write(postfix.directory / "etc/spamtrap-transport", trap.transport())
+                write(postfix.directory / "etc/aliases", trap.aliases())
                 postfix.command("postfix", "reload")
                 trap.postfix = postfix
                 yield trap

@@ -9,6 +9,7 @@ import pytest
 
 from tests.postfixkit import running
 from tests.sinkkit import MemorySpool, run, settings, sink
+from tests.support import free_port
 from trap.config import Config, Size, Smtp
 from trap.face import Face
 from trap.job import new_id
@@ -23,7 +24,6 @@ local_recipient_maps = inline:{{{{ alice=x bob=x }}}}
 smtpd_banner = $myhostname ESMTP $mail_name
 smtpd_hard_error_limit = {ERRORS}
 smtpd_recipient_limit = 1
-smtpd_timeout = 3s
 message_size_limit = 1000
 default_transport = discard
 local_transport = discard
@@ -31,10 +31,15 @@ local_transport = discard
 FACE = Face(Config(smtp=Smtp(hostname="mx.trap.example", face="postfix", max_size=Size(1000))))
 
 
+HASTY = free_port()
+SERVICES = f"127.0.0.1:{HASTY} inet n - n - - smtpd -o smtpd_timeout=1s\n"
+"""Where it soon hangs up on who says nothing."""
+
+
 @pytest.fixture(scope="module")
 def postfix() -> Iterator[int]:
     """The port of a Postfix of our own."""
-    with running(MAIN, "") as own:
+    with running(MAIN, SERVICES) as own:
         yield own.port
 
 
@@ -177,8 +182,10 @@ def test_its_queue_ids_look_like_ours(talk):
     assert re.fullmatch(shape, FACE.queued(new_id()))
 
 
-def test_it_hangs_up_as_we_do(postfix, talk):
-    assert talk.hear() == FACE.hang_up(421, "timeout")
+def test_it_hangs_up_as_we_do(postfix):
+    silent = Talk(HASTY)
+    assert silent.hear() == FACE.hang_up(421, "timeout")
+    silent.close()
     again = Talk(postfix)
     replies = [again.say(b"FOO") for _ in range(ERRORS)]
     assert replies[-1] == FACE.hang_up(421, "errors") or again.say(b"FOO") == FACE.hang_up(421, "errors")
