@@ -65,6 +65,7 @@ class Store:
                 self._make()
             self._db = sqlite3.connect(self.path, timeout=patience, isolation_level=None)
             self._db.execute(f"PRAGMA journal_size_limit = {MAX_LOG}")
+            self._db.execute("PRAGMA synchronous = normal")
             self._db.execute("SELECT 1 FROM report, copy, seen LIMIT 1")
         except sqlite3.Error as error:
             raise self._told(error) from error

@@ -314,3 +314,11 @@ def test_an_unsure_report_that_is_released_was_perhaps_sent(book):
     assert only(book).doubtful
     assert book.retract(report)
     assert only(book).state == "retracting"
+
+
+def test_only_what_leaves_waits_for_the_disk(book):
+    """A power cut may forget copies that were gathered last; to wait for each would cost milliseconds."""
+    assert book._rows("PRAGMA synchronous")[0][0] == 1
+    (report,) = enter(book, job())
+    send(book, report)
+    assert book._rows("PRAGMA synchronous")[0][0] == 1
