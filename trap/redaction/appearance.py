@@ -26,6 +26,10 @@ _DECOY = re.compile(
     re.IGNORECASE,
 )
 """An element that is not shown, between letters that are."""
+_LETTER = re.compile(rb"=[ ]?[\"']?([A-Za-z0-9@.+_-])(?=[\"'\s>])")
+"""An attribute with a single letter."""
+_ROW = 8
+"""So many of them may be a name."""
 _SPACE = b" \t\r\n\f\v\0"
 _INVISIBLE = re.compile(
     "[\u00a0\u00ad\u0300-\u036f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f"
@@ -58,6 +62,8 @@ def appearances(text: bytes) -> Iterator[tuple[str, bytes]]:
     yield from _folded(text)
     if b"<" not in text:
         return
+    if len(letters := _LETTER.findall(text)) >= _ROW:
+        yield "letters of attributes", b"".join(letters)
     bare = text
     for begin, end in _HIDDEN:
         bare = _without(bare, begin, end)

@@ -42,7 +42,7 @@ _BASE64_START = (0, 2, 3)
 """First characters of base64 that also hold bits of what stands before, by its length modulo 3."""
 _AT = ("@", "[@]", "(@)", "[at]", "(at)", "{at}", " at ", " [at] ", " (at) ", "_at_", "-at-", "=", "%", "#")
 _DOT = (".", "[.]", "(.)", "{.}", "[dot]", "(dot)", "{dot}", " dot ", " [dot] ", " (dot) ", "_dot_", "-dot-")
-_JOINTS = re.compile(r"[-._]")
+_JOINTS = re.compile(r"[-._ ]")
 _BETWEEN = ("", "-", "_", " ")
 """What may stand between the words of a name: joemiller, joe-miller."""
 _JOINED = 6
@@ -169,16 +169,16 @@ def _of_domain(domain: str) -> Iterator[str]:
         if "." not in form:
             continue
         above = registrable(form) or form
-        label = above.partition(".")[0]
         yield above
-        if telling(label) and len(label) > SHORTEST:
-            yield label
+        labels = [above.partition(".")[0], *form.removesuffix(above).split(".")]
+        yield from (label for label in labels if telling(label) and len(label) > SHORTEST)
 
 
 def _of_local(local: str) -> Iterator[str]:
-    """A local part or protected word that tells, what stands before a +, and both without dots."""
-    for word in {local, local.partition("+")[0], local.strip(".")}:
-        if telling(word):
+    """A local part or protected word that tells, what stands before and behind a +, and all without dots."""
+    bare, _, tag = local.partition("+")
+    for word in {local, bare, tag, local.strip('."')}:
+        if telling(word) and (word != tag or len(word) > SHORTEST):
             yield word
             joined = _JOINTS.sub("", word)
             if len(joined) >= _JOINED and telling(joined):
@@ -189,7 +189,7 @@ def _spellings(name: str) -> Iterator[Spelling]:
     raw = name.encode("utf-8", "surrogateescape")
     local, at, domain = name.rpartition("@")
     whole = len(name) < LONG and not at
-    for form in dict.fromkeys(_plain(local, at, domain)):
+    for form in dict.fromkeys((*_plain(local, at, domain), *_other_cases(name))):
         yield Spelling("plain", form.encode("utf-8", "surrogateescape"), len(form) < LONG and not at)
     yield from _coded(name, raw, whole)
     yield from _turned(name, at, whole)
@@ -220,6 +220,12 @@ def _plain(local: str, at: str, domain: str) -> Iterator[str]:
     for sign, dot in zip(_AT, _DOT, strict=False):
         yield f"{local}{sign}{domain.replace('.', dot)}"
     yield from (f"{local} at {domain.replace('.', ' dot ')}", f"{local}%40{domain}", f"{local}&#64;{domain}")
+
+
+def _other_cases(name: str) -> Iterator[str]:
+    """In capitals, where these are other bytes: what searches takes only letters of ASCII for the same."""
+    if not name.isascii():
+        yield from (name.upper(), name.title())
 
 
 def _coded(name: str, raw: bytes, whole: bool) -> Iterator[Spelling]:

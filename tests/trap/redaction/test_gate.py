@@ -95,6 +95,7 @@ LETTERS = "joe.miller"
         "j<b title='a>b'>oe.mil</b>ler",
         "joe<style>p > b {}</style>.miller",
         "joe.<b style='display:none'>no</b>miller",
+        "".join(f"<i class='{c}'></i>" for c in LETTERS),
         "String.fromCharCode(106,111,101,46,109,105,108,108,101,114)",
         "".join(f"{ord(c):08b}" for c in LETTERS),
         base64.b32encode(ADDRESS.encode()).decode().rstrip("="),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trap.redact import Redactor
 from trap.redaction.identities import Identities
 from trap.redaction.spellings import HASHES, known, spellings, sums, telling
 
@@ -71,3 +72,23 @@ def test_an_ip_address_has_spellings_of_its_own() -> None:
     assert patterns("192.0.2.7", "decimal") == {b"3221225991"}
     assert patterns("2001:db8::7", "plain") >= {b"2001:db8::7", b"2001:0db8:0000:0000:0000:0000:0000:0007"}
     assert sums("192.0.2.7") == ()
+
+
+@pytest.mark.parametrize(
+    ("address", "word"),
+    [
+        ("otto99@a7f3.trap-post.example", "a7f3"),
+        ("otto99+amzn7@trap-post.example", "amzn7"),
+        ('"max mil"@trap-post.example', "max mil"),
+        ("max.mil@trap-post.example", "maxmil"),
+    ],
+)
+def test_what_of_an_address_tells_alone(address: str, word: str) -> None:
+    assert word in known(Identities(addresses=frozenset([address])))
+
+
+@pytest.mark.parametrize("said", ["J\u00dcRGEN", "J\u00fcrgen", "j\u00fcrgen"])
+def test_letters_that_are_none_of_ascii_have_capitals_too(said: str) -> None:
+    done = Redactor(Identities.named(["j\u00fcrgen@trap.example"]), b"").text(f"Hallo {said}, hier")
+    assert done[6:12].lower() == "xxxxxx"
+    assert done.endswith(", hier")
