@@ -46,6 +46,10 @@ _PROSE = re.compile(r"(?<![\w/+=.#-])[A-Za-z0-9][A-Za-z0-9_-]{13,58}[A-Za-z0-9](
 """What may be a key in a text; longer words are lines of a file."""
 _TEXTS = re.compile(r"text/.*|message/delivery-status|application/xhtml.*|image/svg.*")
 _PAGES = re.compile(r"\.(?:html?|shtml|xhtml|svg|txt|xml|ics|js)$", re.IGNORECASE)
+_WORDS = re.compile(
+    r"subject|thread-topic|comments|keywords|organi[sz]ation|user-agent|x-mailer|from|reply-to"
+)
+"""Fields that are for reading, as the text is."""
 _ROUTE = re.compile(
     r"(?:x-)?received.*|date|arc-.*|.*dkim.*|domainkey.*|authentication-results|from|sender|reply-to|x-spam.*"
     r"|x-virus.*|x-mailer|user-agent|x-originating-ip|message-id|mime-version|x-.*-ip|received-spf"
@@ -93,7 +97,8 @@ def _all(read: "_Reading", copies: Sequence[bytes], twins: Sequence[bytes], mail
         yield from varying(read.places(), others, same)
     for url in read.urls:
         yield from marks.in_url(url)
-    for found in _PROSE.finditer(marks.URL.sub(" ", read.text)):
+    said = [value for name, value in read.fields if _WORDS.fullmatch(name)]
+    for found in _PROSE.finditer("\n".join([marks.URL.sub(" ", read.text), *said, *read.names])):
         if not is_wallet(found[0]) and found[0] in runs(found[0]):
             yield found[0]
 
@@ -110,16 +115,17 @@ class _Reading:
         fields: of all parts, decoded, names in lower case.
         text: of all text parts, entities undone, tags left in.
         urls: in the text.
+        names: of files.
         readable: what was registered of hosts in URLs and addresses, and the name in it; the sender.
     """
 
     def __init__(self, message: bytes, most: int) -> None:
         self.fields: list[tuple[str, str]] = []
         self._top: list[tuple[str, str]] = []
-        self._names: list[str] = []
+        self.names: list[str] = []
         room, header, texts = most, MAX_HEADER, []
         for part in tree(message):
-            self._names.append(part.said_name)
+            self.names.append(part.said_name)
             for field in part.fields:
                 if header <= 0:
                     break
@@ -148,7 +154,7 @@ class _Reading:
         text = marks.URL.sub(" ", self.text)[:MAX_COMPARED]
         found = {
             "text": text,
-            "field of names": "\n".join(filter(None, self._names))[:MAX_HEADER],
+            "field of names": "\n".join(filter(None, self.names))[:MAX_HEADER],
             "url": " \n ".join(map(marks.without_domain, self.urls))[:MAX_COMPARED],
         }
         for name, value in self._top:

@@ -431,3 +431,12 @@ def test_names_of_files_that_differ_between_copies_tell_whom_they_are_for():
 
     assert "joachim17" in tokens(copy(b"invoice-joachim17.pdf"), [copy(b"invoice-marianne4.pdf")])
     assert tokens(copy(b"invoice.pdf"), [copy(b"invoice.pdf")]) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "field", ["Subject: Your order %s", "X-Mailer: Shop/1.0 (%s)", "From: Shop %s <a@b.example>"]
+)
+def test_long_keys_among_words_of_the_header(field):
+    key = "645c21a72d26f0c9b1aa"
+    assert key in tokens((field % key).encode() + b"\n\nhi")
+    assert tokens((field % "Summer-Holiday-2026").encode() + b"\n\nhi") == frozenset()
