@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import msgspec
 
-from stages.clients.rspamd import Fields, Response, Session
+from stages.clients import http
+from stages.clients.rspamd import Fields, Session
 from trap.backend import Broken
 from trap.envelope import printable
 
@@ -91,7 +92,7 @@ class Controller(Session):
         return self.engine
 
 
-def _decoded(response: Response, kind: type[T]) -> T:
+def _decoded(response: http.Answer, kind: type[T]) -> T:
     """The answer's JSON.
 
     Raises:

@@ -1,9 +1,10 @@
-"""A client of web servers: one request a connection, and what is answered. HTTP itself is h11's.
+"""A client of web servers: a request, and what is answered. HTTP itself is h11's.
 
 It does little, on purpose. It goes where the URL of the configuration says and nowhere else: redirects are
 answers like others, proxies of the environment and cookies are not known here. Certificates are checked, and
-without TLS it speaks to this host only, unless that is wanted. Each request has a connection of its own: none
-is ever written into one that the other side is about to close, so that "was it taken?" is asked seldom.
+without TLS it speaks to this host only, unless that is wanted. Each request has a connection of its own, if
+nobody wants it kept: none is ever written into one that the other side is about to close, so that "was it
+taken?" is asked seldom.
 
 Nothing here has a time limit of its own: the caller puts one deadline around all of it.
 
@@ -43,7 +44,7 @@ _MAX_INTERIM = 10
 _PORTS = {"https": 443, "http": 80}
 _TARGET = re.compile(r"[!-~]+")
 
-Fields = Iterable[tuple[str, str]]
+Fields = Iterable[tuple[str, str | bytes]]
 
 
 class Endpoint(NamedTuple):
@@ -153,11 +154,12 @@ class Answer:
 
 
 class Session:
-    """A connection to a web server. It takes one request."""
+    """A connection to a web server. It takes one request, or with `keep` as many as the server lets us."""
 
-    reusable = False
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, *, keep: bool = False
+    ) -> None:
+        self._keep = keep
         self._reader = reader
         self._writer = writer
         self._host = host
@@ -176,6 +178,11 @@ class Session:
             OSError: nobody there, or its certificate is not in order (ssl.SSLError is one).
         """
         return cls(*await address.streams(context), host)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the server keeps the connection, and has said nothing that was not asked."""
+        return self._keep and self._http.our_state is h11.IDLE and not self._http.trailing_data[0]
 
     async def ask(
         self,
@@ -200,10 +207,14 @@ class Session:
         Raises:
             OSError, Broken: the conversation broke.
         """
-        needed = {"Host": self._host, "User-Agent": "spamtrap", "Connection": "close"}
+        needed = {"Host": self._host, "User-Agent": "spamtrap"}
+        if not self._keep:
+            needed["Connection"] = "close"
         if body or method == "POST":
             needed["Content-Length"] = str(len(body))
-        request = h11.Request(method=method, target=target, headers=[*needed.items(), *fields])
+        request = h11.Request(
+            method=method, target=target, headers=[*map(_field, [*needed.items(), *fields])]
+        )
         pieces = [
             piece
             for event in (request, h11.Data(data=body), h11.EndOfMessage())
@@ -219,6 +230,8 @@ class Session:
         except h11.RemoteProtocolError as error:
             raise Broken(f"answers no good HTTP: {printable(str(error))[:80]}") from None
         body, whole = await self._body(most)
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
         told = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
         return Answer(head.status_code, head.reason.decode("latin-1"), told, body, whole)
 
@@ -254,3 +267,8 @@ class Session:
                 raise Broken(f"hung up after {heard[:60]!r}" if heard else "hung up")
             self._http.receive_data(data)
         return event
+
+
+def _field(field: tuple[str, str | bytes]) -> tuple[bytes, bytes]:
+    name, value = field
+    return name.encode("ascii"), value if isinstance(value, bytes) else value.encode("ascii")

@@ -12,14 +12,13 @@ import io
 import math
 import re
 from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Self
 
-import h11
 import msgspec
 import zstandard
 
+from stages.clients import http
+from stages.clients.http import Answer
 from stages.clients.probe import PROBE
 from trap.address import Address
 from trap.backend import Broken
@@ -37,8 +36,6 @@ MAX_FIELD = 1000
 """Longest value of a header that is sent, in bytes."""
 MAX_WINDOW = 8 << 20
 """Bytes of memory that unpacking may take."""
-CHUNK = 1 << 16
-"""Bytes read at once."""
 
 _FUZZY = re.compile(r"\d{1,5}:[0-9a-f]{6,128}:\d\.\d+(:\w{1,20})?", re.ASCII)
 
@@ -87,16 +84,6 @@ class _Refusal(msgspec.Struct):
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer, as it came."""
-
-    status: int
-    reason: str
-    headers: dict[str, str]
-    body: bytes
-
-
 class Session:
     """A connection to rspamd.
 
@@ -106,10 +93,7 @@ class Session:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str = "") -> None:
         self.engine = ""
-        self._reader = reader
-        self._writer = writer
-        self._host = host or "localhost"
-        self._http = h11.Connection(h11.CLIENT)
+        self._http = http.Session(reader, writer, host or "localhost", keep=True)
 
     @classmethod
     async def open(cls, address: Address) -> Self:
@@ -124,7 +108,7 @@ class Session:
     @property
     def reusable(self) -> bool:
         """Whether the server keeps the connection, and has said nothing that was not asked."""
-        return self._http.our_state is h11.IDLE and not self._http.trailing_data[0]
+        return self._http.reusable
 
     async def check(self, message: bytes, fields: Fields = (), *, compress: bool = False) -> Judgement:
         """Have one message judged.
@@ -154,64 +138,21 @@ class Session:
 
     def close(self) -> None:
         """Hang up at once: a server that has stopped reading would hold for good what is under way to it."""
-        self._writer.transport.abort()
+        self._http.close()
 
-    async def _exchange(self, target: str, fields: Fields, body: bytes) -> Response:
+    async def _exchange(self, target: str, fields: Fields, body: bytes) -> Answer:
         """Send a request, and hear the answer.
 
         Raises:
             OSError, Broken: the conversation broke.
         """
-        headers = [
-            (b"Host", _value(self._host)),
-            (b"User-Agent", b"spamtrap"),
-            *((name.encode(), _value(text)) for name, text in fields),
-            (b"Content-Length", b"%d" % len(body)),
-        ]
-        request = h11.Request(method="POST", target=target, headers=headers)
-        try:
-            response = await self._converse(request, body)
-        except h11.RemoteProtocolError as error:
-            raise Broken(f"answers no good HTTP: {printable(str(error))[:80]}") from None
-        self.engine = printable(response.headers.get("server", "rspamd"))[:MAX_NAME]
-        return response
-
-    async def _converse(self, request: h11.Request, body: bytes) -> Response:
-        # A server that has had enough answers and hangs up. The answer can often be read still.
-        with suppress(BrokenPipeError, ConnectionResetError):
-            events = (request, h11.Data(data=body), h11.EndOfMessage())
-            # At once: asyncio complains in the log of whoever goes on writing when the connection is gone.
-            self._writer.writelines(
-                piece for event in events for piece in self._http.send_with_data_passthrough(event) or ()
-            )
-            await self._writer.drain()
-        response = await self._response()
-        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
-            self._http.start_next_cycle()
-        return response
-
-    async def _response(self) -> Response:
-        head: h11.Response | None = None
-        body = bytearray()
-        while True:
-            event = self._http.next_event()
-            if event is h11.NEED_DATA:
-                data = await self._reader.read(CHUNK)
-                if not data and head is None:
-                    heard = self._http.trailing_data[0]
-                    raise Broken(f"hung up after {heard[:60]!r}" if heard else "hung up")
-                self._http.receive_data(data)
-            elif isinstance(event, h11.Response):
-                head = event
-            elif isinstance(event, h11.Data):
-                body += event.data
-                if len(body) > MAX_ANSWER:
-                    raise Broken("answers without an end")
-            elif isinstance(event, h11.EndOfMessage) and head is not None:
-                fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
-                return Response(head.status_code, head.reason.decode("latin-1"), fields, bytes(body))
-            elif not isinstance(event, h11.InformationalResponse):
-                raise Broken("hung up")
+        headers = [(name, _value(text)) for name, text in fields]
+        answer = await self._http.ask("POST", target, headers, body, most=MAX_ANSWER)
+        if not answer.whole:
+            long = len(answer.body) >= MAX_ANSWER
+            raise Broken("answers without an end" if long else "hung up within its answer")
+        self.engine = printable(answer.field("server") or "rspamd")[:MAX_NAME]
+        return answer
 
 
 def _value(text: str) -> bytes:
@@ -219,7 +160,7 @@ def _value(text: str) -> bytes:
     return printable(text).encode()[:MAX_FIELD].strip()
 
 
-def _read(response: Response) -> Judgement:
+def _read(response: Answer) -> Judgement:
     """What rspamd says.
 
     Raises:
@@ -242,8 +183,8 @@ def _read(response: Response) -> Judgement:
     return judgement
 
 
-def _unpacked(response: Response) -> bytes:
-    if response.headers.get("compression", "").strip().lower() != "zstd":
+def _unpacked(response: Answer) -> bytes:
+    if response.field("compression").strip().lower() != "zstd":
         return response.body
     packed = io.BytesIO(response.body)
     try:

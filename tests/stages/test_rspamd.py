@@ -310,7 +310,7 @@ BOMB = zstandard.ZstdCompressor().compress(b" " * (MAX_ANSWER + 1))
     [
         (b"", "hung up"),
         (b"HTTP/1.1 200 O", "hung up after b'HTTP/1.1 200 O'"),
-        (http(GOOD)[:-9], "answers no good HTTP: peer closed connection"),
+        (http(GOOD)[:-9], "hung up within its answer"),
         (b"220 mail.example ESMTP\r\n", "hung up after b'220 mail.example"),
         (b"220 mail.example ESMTP\r\n\r\n", "answers no good HTTP: "),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, "answers no good HTTP: "),
@@ -425,4 +425,4 @@ def test_the_port_is_the_usual_one() -> None:
 
 async def test_it_says_whom_it_asks() -> None:
     address = Address.parse("[::1]:11333")
-    assert Session(asyncio.StreamReader(), Mute(), f"[{address.host}]")._host == "[::1]"  # type: ignore[arg-type]
+    assert Session(asyncio.StreamReader(), Mute(), f"[{address.host}]")._http._host == "[::1]"  # type: ignore[arg-type]
