@@ -10,6 +10,7 @@ how (`deliver`); it may know how to take it back (`retract`).
 
 import time
 from collections.abc import Sequence
+from random import SystemRandom
 from typing import Any
 
 from stages.reporting.case import Case, Letter, name
@@ -28,6 +29,9 @@ MAX_WAITING = 20_000
 
 class Crowded(Exception):
     """More waits than can be told before it is too old."""
+
+
+_DICE = SystemRandom()
 
 
 class Reporter(Outbox):
@@ -96,7 +100,7 @@ class Reporter(Outbox):
                 to,
                 count=int(dedup.get("count") or 0),
                 period=self.terms.period,
-                gather=0.0 if self.original else self.terms.gather,
+                gather=0.0 if self.original else self.terms.gather * (1 + _DICE.random() / 2),
                 held=held,
                 full=self._full(),
             )

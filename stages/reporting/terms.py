@@ -15,7 +15,8 @@ class Terms(Base, frozen=True):
     period: Duration = Duration("24h")
     """One report about a campaign goes to one recipient in this time."""
     gather: Duration = Duration("10m")
-    """A report waits so long for more copies: they add to its weight, and show what names recipients."""
+    """A report waits so long for more copies, which add to its weight and show what names recipients; up to
+    half as long again, so that when it comes does not tell the second in which the first copy did."""
     copies: int = 1
     """Nothing is reported before so many copies came: with 2, no text that only one recipient ever got."""
     rate: int = 100

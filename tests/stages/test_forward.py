@@ -143,7 +143,7 @@ async def test_what_the_gate_finds_is_held(
     assert state == "held" and "gate found" in why
 
 
-def unredacted(_: Any, message: bytes, __: Any = ()) -> Any:
+def unredacted(_: Any, message: bytes, *__: Any) -> Any:
     return Redacted(message, {}, [], [], [])
 
 

@@ -398,3 +398,15 @@ def test_a_book_of_another_stage_is_another_file(config: Config):
     run(stage, job())
     assert Book.queues(config.paths.state / "reports") == ["arf-b"]
     stage.close()
+
+
+def test_when_it_comes_does_not_tell_the_second_of_the_first_copy(config: Config):
+    stage = Told(Place(config, "told"), Terms(gather=Duration("10m")))
+    try:
+        for number in range(8):
+            run(stage, job(message=SPAM + b"%d\r\n" % number))
+        waits = [each.due - each.created for each in reports(stage)]
+        assert all(600 <= wait <= 900 for wait in waits)
+        assert max(waits) - min(waits) > 1
+    finally:
+        stage.close()
