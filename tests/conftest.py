@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from faultkit import make_forks_cheap
 from hypothesis import settings
 from support import Script
 
@@ -108,17 +109,19 @@ def files_are_closed(tmp_path: Path) -> Iterator[None]:
                 os.close(int(fd))
 
 
+def _forks(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and bool(FORKING & vars(item.module).keys())
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that fork hundreds of times come first: a fork costs what this process is large, and it grows."""
-
-    def forks(item: pytest.Item) -> bool:
-        return isinstance(item, pytest.Function) and bool(FORKING & vars(item.module).keys())
-
-    items.sort(key=forks, reverse=True)
+    items.sort(key=_forks, reverse=True)
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """What all tests are made of stays: looked at once more, each child that is forked would copy it."""
     gc.collect()
     gc.freeze()
+    if any(map(_forks, session.items)):
+        make_forks_cheap()

@@ -4,12 +4,15 @@ The modules that touch the spool and the mail log speak to the kernel through th
 that name is lent to a stand-in, which counts the calls that change something.
 """
 
+import ctypes
 import errno
 import os
+import re
 import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 from unittest.mock import patch
 
@@ -110,6 +113,28 @@ def in_child(act: Callable[[], object]) -> int:
     """Run `act` in a process of its own; returns what waitpid says: 0, or minus the signal."""
     (status,) = at_once(act)
     return status
+
+
+_COLLAPSE = 25
+"""MADV_COLLAPSE of <linux/mman.h>."""
+_LARGE = 2 << 20
+_OURS = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw-p 00000000 00:00 0 *(?:\[heap\])?")
+"""A line of /proc/self/maps, proc(5), about memory that is no file's."""
+
+
+def make_forks_cheap() -> None:
+    """Ask the kernel for large pages in the place of small ones, wherever this process has memory.
+
+    A fork copies a line for each page, which takes longer than all else that is done in most children here.
+    A kernel that knows nothing of it leaves all as it is (madvise(2); Linux 6.1 was the first that did).
+    """
+    advise = ctypes.CDLL(None).madvise
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if found := _OURS.fullmatch(line):
+            begin, end = (int(number, 16) for number in found.groups())
+            begin, end = -(-begin // _LARGE) * _LARGE, end // _LARGE * _LARGE
+            if begin < end:
+                advise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), _COLLAPSE)
 
 
 class Child:
