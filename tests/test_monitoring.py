@@ -24,7 +24,9 @@ def exposed() -> set[str]:
     room = Room("/run/spamtrap", True, 1, 0.5, 1, 0.5)
     backend = BackendState("clamd", "/run/clamav/clamd.ctl", "virus")
     ends = (1, 1, 1, {"duplicate": 1}, 1, 1, 1, 1.0)
-    text = exposition(Status([queue], *ends, room, sink, [sink], [backend], {"virus": 1}, {"arf": {"sent": 1}}))
+    text = exposition(
+        Status([queue], *ends, room, sink, [sink], [backend], {"virus": 1}, {"arf": {"sent": 1}})
+    )
     return {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")}
 
 
