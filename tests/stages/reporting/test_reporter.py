@@ -164,7 +164,7 @@ def test_a_campaign_is_told_once_with_its_weight(config: Config):
     stage = Told(Place(config, "told"), Terms(gather=Duration(0.2)))
     run(stage, *(job(dedup=copies(number)) for number in (1, 2, 700)))
     assert stage.letters == []  # it waits for more
-    time.sleep(0.25)
+    time.sleep(0.35)
     run(stage)
     assert [letter.weight for letter in stage.letters] == [700]
     run(stage, job(dedup=copies(701)))
