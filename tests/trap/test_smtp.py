@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import shutil
 import smtplib
 import threading
 from pathlib import Path
@@ -127,8 +128,11 @@ def test_below_the_reserve_no_message_is_begun(monkeypatch):
 
 
 def test_a_spool_that_is_gone_is_452(tmp_path, caplog):
+    (tmp_path / "gone/first/new").mkdir(parents=True)
+
     async def test():
         async with sink(spool=MemorySpool(tmp_path / "gone")) as inside:
+            shutil.rmtree(tmp_path / "gone")
             client = await Client.at(inside.port)
             await client.say(b"MAIL FROM:<a@x>\r\n")
             await client.say(b"RCPT TO:<b@y>\r\n")
