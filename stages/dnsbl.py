@@ -21,7 +21,6 @@ import logging
 import sqlite3
 import time
 from collections.abc import Sequence
-from ipaddress import ip_network
 from pathlib import Path
 
 from stages.listing.allowed import Allowed, Operators
@@ -88,9 +87,10 @@ class Dnsbl:
             raise ValueError("max_bytes: must be 1MB at least")
         self._state_dir = state_dir
         self._operators = Operators(allow)
-        allowed = Allowed(self._operators, [ip_network(text) for text in trusted], place.identities)
+        own = Trusted(trusted)
+        allowed = Allowed(self._operators, own.networks, place.identities)
         key = place.consumer_key("evidence")
-        self._gatherer = Gatherer(bars, allowed, Trusted(trusted), traps, key)
+        self._gatherer = Gatherer(bars, allowed, own, traps, key)
         self._store = Store(state_dir, bars, int(max_bytes))
         directory = Path(publish.directory) if publish.directory else state_dir / "lists"
         removals = Removals(self._store, removal, state_dir / "requests")

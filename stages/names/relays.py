@@ -39,7 +39,10 @@ class Trusted:
     """
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
-        self._networks: list[Network] = [ip_network(text) for text in networks]
+        try:
+            self.networks: list[Network] = [ip_network(text) for text in networks]
+        except ValueError as error:
+            raise ValueError(f"trusted: {error}") from None
 
     def strangers(self, addresses: Iterable[Address]) -> list[Address]:
         """Those of the addresses that are somebody else's; each once, in their order."""
@@ -54,7 +57,7 @@ class Trusted:
         return protocol == "lmtp" or (host is not None and (host.is_loopback or self._own(host)))
 
     def _own(self, address: Address) -> bool:
-        return any(address in network for network in self._networks)
+        return any(address in network for network in self.networks)
 
 
 def address_of(text: str) -> Address | None:

@@ -14,7 +14,7 @@ from trap.plugin import build, find
 from trap.units import age
 
 _LISTS = ("addresses", "domains", "files", "backscatter")
-_COLUMNS = ("list", "listed", ">score", ">hits", ">traps", ">networks", ">first", ">last", ">until")
+_COLUMNS = ("list", "entry", ">score", ">hits", ">traps", ">networks", ">first", ">last", ">until")
 _list = click.argument("name", metavar="[LIST]", type=click.Choice(_LISTS), required=False)
 _json = click.option("--json", "as_json", is_flag=True, help="JSON, one line an entry.")
 
