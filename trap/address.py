@@ -52,7 +52,7 @@ class Address(NamedTuple):
         if bare.startswith("/"):
             return cls(path=bare, tls=tls)
         host, said = _split(bare, port)
-        if not host or any(map(str.isspace, host)) or not 0 < said < 65536:
+        if not host or any(each.isspace() or each in "/@" for each in host) or not 0 < said < 65536:
             expected = "/path/of/socket, host:port or tls://host:port"
             raise ValueError(f"{text!r} is not the address of a server; write {expected}")
         return cls(host, said, tls=tls)

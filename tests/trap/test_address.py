@@ -54,6 +54,8 @@ def test_the_usual_port_need_not_be_said(text: str, host: str) -> None:
         "tls://",
         "x:²",
         " x:783",
+        "a@x:783",
+        "x/y:783",
     ],
 )
 def test_what_is_no_address_is_told(text: str) -> None:
