@@ -48,6 +48,8 @@ class Dcc(CheckSums):
     """
 
     repeatable = True
+    min_traps = 2
+    """Anybody may ask what is known there: also who has sent one address a text of its own."""
 
     def __init__(
         self,

@@ -43,6 +43,9 @@ class Pyzor(CheckSums):
         OSError: the accounts can't be read.
     """
 
+    min_traps = 2
+    """Anybody may ask what is known there: also who has sent one address a text of its own."""
+
     def __init__(
         self,
         place: Place,

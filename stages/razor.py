@@ -51,6 +51,9 @@ class Razor(CheckSums):
 
     original = False
 
+    min_traps = 2
+    """Anybody may ask what is known there: also who has sent one address a text of its own."""
+
     def __init__(
         self,
         place: Place,

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from stages.reporting.terms import Terms
+from trap.config import Duration
 from trap.configfile import parse
 from trap.envelope import Envelope, Rcpt
 from trap.job import Job
@@ -77,7 +79,8 @@ async def trial(kind: Any, directory: Path, **settings: Any) -> AsyncIterator[Tr
         "pipeline: [reporter]\naccept: {domains: [trap.example]}\n"
         f"paths: {{spool: {directory}/spool, archive: {directory}/archive, state: {directory}/state}}\n"
     )
-    reporter = kind(place=Place(config, "reporter"), **settings)
+    alone = {"terms": Terms(gather=Duration(0), min_traps=1)}  # each message is told
+    reporter = kind(place=Place(config, "reporter"), **{**alone, **settings})
     try:
         yield Trial(reporter)
     finally:

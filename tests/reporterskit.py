@@ -95,7 +95,7 @@ class Stand:
         self._whose = {queue: part for part in parts for queue in part.stages}
         for queue, stage in self.stages.items():
             if not self._whose[queue].asked:
-                stage["terms"] = {"rate": 0, "gather": gather}
+                stage["terms"] = {"rate": 0, "gather": gather, "min_traps": 1}
         self._door, self._proxied = free_port(), free_port()
         settings = {
             "listen": [{"port": self._door}, {"port": self._proxied, "proxy": ["127.0.0.0/8"]}],
@@ -254,7 +254,12 @@ def recipient(message: bytes, number: int) -> str:
     head = message[:20_000].decode("latin-1")
     for field_ in ("Delivered-To", "X-Original-To", "To"):
         said = re.search(rf"(?im)^{field_}:(.*)$", head)
-        if said and (found := ADDRESS.search(said[1])) and not ANYBODY.fullmatch(found[1].lower()):
+        if (
+            said
+            and said[1].isascii()
+            and (found := ADDRESS.search(said[1]))
+            and not ANYBODY.fullmatch(found[1].lower())
+        ):
             return found[0].lower()
     return f"trap{number}@hidden-trap.example"
 

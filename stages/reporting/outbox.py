@@ -68,6 +68,8 @@ class Outbox:
     repeatable = False
     """Whether the counterpart knows reports by their ids and takes each once: then what may have arrived or
     not is told again, and never unsure."""
+    min_traps = 1
+    """Addresses of the trap that have to get a message before it is reported, where `terms` say nothing."""
     timeout = 60.0
     """Seconds for one delivery, where the reporter has no backends, which have their own limit."""
 
@@ -260,9 +262,11 @@ class Outbox:
             return partial(self._book.settle, report.id, "retracted", await self._retract(report, sending))
         if time.time() - report.created > self.terms.max_age and not report.released:
             raise Refused(f"too old: {report.word}" if report.word else "too old")
-        if report.weight < self.terms.copies and not report.released:
+        least = self.terms.min_traps or self.min_traps
+        if max(report.traps, 1) < least and not report.released:
             until = time.time() + max(FIRST_RETRY, self.terms.gather)
-            return partial(self._book.postpone, report.id, until, "waits for more copies", charged=False)
+            why = f"came to {report.traps} of at least {least} traps"
+            return partial(self._book.postpone, report.id, until, why, charged=False)
         if report.begun >= TRIES:
             raise Refused(f"{report.begun} times its worker ended while it was composed")
         letter, evidence = await self._composed(report)

@@ -17,8 +17,9 @@ class Terms(Base, frozen=True):
     gather: Duration = Duration("10m")
     """A report waits so long for more copies, which add to its weight and show what names recipients; up to
     half as long again, so that when it comes does not tell the second in which the first copy did."""
-    copies: int = 1
-    """Nothing is reported before so many copies came: with 2, no text that only one recipient ever got."""
+    min_traps: int | None = None
+    """Nothing is reported before so many addresses of the trap got it: with 2, who sends one a text of its
+    own does not learn whether it reports. The reporter's own choice when not set."""
     rate: int = 100
     """Reports an hour at most; 0 is no limit."""
     traps: list[str] | None = None
@@ -34,8 +35,8 @@ class Terms(Base, frozen=True):
         Raises:
             ValueError: they don't.
         """
-        if self.copies < 1:
-            raise ValueError("terms: copies: must be 1 or more")
+        if self.min_traps is not None and self.min_traps < 1:
+            raise ValueError("terms: min_traps: must be 1 or more")
         if self.rate < 0:
             raise ValueError("terms: rate: must not be below 0")
         if self.gather >= self.max_age:

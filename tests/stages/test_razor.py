@@ -13,7 +13,7 @@ from stages.razor import Razor
 from stages.reporting.terms import Terms
 from trap.config import Duration
 
-NOW = Terms(gather=Duration("0s"))
+NOW = Terms(gather=Duration("0s"), min_traps=1)
 
 
 @pytest.fixture

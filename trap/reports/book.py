@@ -32,6 +32,8 @@ MAX_COPIES = 5
 """Copies of a campaign that are kept until it is reported: what differs between them tells who got them."""
 LARGE, MAX_LARGE = 1 << 20, 2
 """Bytes of a copy from which on fewer are kept, and how many."""
+MAX_REACHED = 20
+"""Recipients of one copy that are counted."""
 MAX_WORD = 500
 """Characters of an answer that are kept."""
 
@@ -136,6 +138,8 @@ class Book(Shelf):
             "UPDATE report SET jobs = jobs + 1, count = max(count, ?), last = max(last, ?) WHERE id = ?",
             (count, job.received_at, report),
         )
+        for trap in {_trap(address) for address in job.envelope.rcpt_tos[:MAX_REACHED]}:
+            self._change("INSERT OR IGNORE INTO reached VALUES (?, ?)", (report, trap))
         if held and self._change(
             "UPDATE report SET state = 'held', word = ?"
             " WHERE id = ? AND state = 'gathering' AND NOT released",
@@ -281,3 +285,10 @@ class Book(Shelf):
         if changed:
             self.held.remove(report)
         return changed > 0
+
+
+def _trap(address: str) -> bytes:
+    """One address, however it is written, and with whatever tag; a number is enough to count them by."""
+    local, _, domain = address.lower().rpartition("@")
+    name = f"{local.partition('+')[0]}@{domain}".encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(name, digest_size=8).digest()

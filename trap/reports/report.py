@@ -56,6 +56,8 @@ class Report(msgspec.Struct, frozen=True):
     """Whether an earlier attempt may have arrived."""
     begun: int = 0
     """Times that it was composed and its sender died of it."""
+    traps: int = 0
+    """Addresses that got a copy before it was sent; of them a few dozen are counted."""
 
 
 class Sending:

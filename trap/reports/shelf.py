@@ -34,7 +34,8 @@ class Shelf(Store):
         """
         with self._transaction():
             gone = "SELECT id FROM report WHERE changed < ?"
-            self._change(f"DELETE FROM copy WHERE report IN ({gone})", (before,))  # noqa: S608
+            for table in ("copy", "reached"):
+                self._change(f"DELETE FROM {table} WHERE report IN ({gone})", (before,))  # noqa: S608
             self._change("DELETE FROM report WHERE changed < ?", (before,))
             self._change("DELETE FROM seen WHERE job < ?", (new_id(jobs or before)[:ID_LENGTH],))
             # In here nobody holds anything: no evidence is without its row but what was left behind.

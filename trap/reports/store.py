@@ -37,10 +37,12 @@ CREATE INDEX IF NOT EXISTS in_state ON report (state, due);
 CREATE INDEX IF NOT EXISTS by_change ON report (changed);
 CREATE INDEX IF NOT EXISTS by_sending ON report (sent);
 CREATE TABLE IF NOT EXISTS copy (report TEXT, job TEXT, data BLOB, PRIMARY KEY (report, job)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reached (report TEXT, trap BLOB, PRIMARY KEY (report, trap)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seen (job TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _FIELDS = """id, recipient, campaign, state, max(jobs + carried, count - base) AS weight, first, last,
-    created, changed, due, attempts, released, word, sent, doubtful, begun"""
+    created, changed, due, attempts, released, word, sent, doubtful, begun,
+    (SELECT count(*) FROM reached WHERE report = id) AS traps"""
 
 
 class Store:
@@ -66,7 +68,7 @@ class Store:
             self._db = sqlite3.connect(self.path, timeout=patience, isolation_level=None)
             self._db.execute(f"PRAGMA journal_size_limit = {MAX_LOG}")
             self._db.execute("PRAGMA synchronous = normal")
-            self._db.execute("SELECT 1 FROM report, copy, seen LIMIT 1")
+            self._db.execute("SELECT 1 FROM report, copy, reached, seen LIMIT 1")
         except sqlite3.Error as error:
             raise self._told(error) from error
         self._db.row_factory = sqlite3.Row

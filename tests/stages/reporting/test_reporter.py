@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from stages.dcc import Dcc
+from stages.pyzor import Pyzor
+from stages.razor import Razor
 from stages.reporting.case import Case, Letter
 from stages.reporting.reporter import Reporter
 from stages.reporting.terms import Terms
@@ -79,9 +82,9 @@ def told(config: Config):
     stage.close()
 
 
-def job(message: bytes = SPAM, tag: str = "", **notes: Any) -> Job:
+def job(message: bytes = SPAM, tag: str = "", to: str = TRAP, **notes: Any) -> Job:
     envelope = Envelope(
-        client_ip="198.51.100.7", mail_from="x@spam.example", rcpts=[Rcpt(address=TRAP, tag=tag)]
+        client_ip="198.51.100.7", mail_from="x@spam.example", rcpts=[Rcpt(address=to, tag=tag)]
     )
     made = Job.from_message(message, envelope)
     return Job(made.id, envelope, notes, message)
@@ -307,16 +310,20 @@ def test_no_more_than_the_rate(config: Config):
     again.close()
 
 
-def test_a_text_that_one_recipient_got_waits_for_another(config: Config, monkeypatch: pytest.MonkeyPatch):
+def test_a_text_that_one_trap_got_waits_for_another(config: Config, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("stages.reporting.outbox.FIRST_RETRY", 0.2)
-    stage = Told(Place(config, "told"), Terms(gather=Duration(0), copies=2))
-    run(stage, job(dedup=copies(1)))
-    assert (state(stage), reports(stage)[0].word) == ("gathering", "waits for more copies")
-    run(stage, job(dedup=copies(2)))
+    stage = Told(Place(config, "told"), Terms(gather=Duration(0), min_traps=2))
+    run(stage, job(dedup=copies(1)), job(to="Joe.Doe+again@trap.example", dedup=copies(2)))
+    assert (state(stage), reports(stage)[0].word) == ("gathering", "came to 1 of at least 2 traps")
+    run(stage, job(to="ann@trap.example", dedup=copies(3)))
     time.sleep(0.25)
     run(stage)
-    assert [letter.weight for letter in stage.letters] == [2]
+    assert [letter.weight for letter in stage.letters] == [3]
     stage.close()
+
+
+def test_whom_anybody_may_ask_is_told_what_two_traps_got():
+    assert [kind.min_traps for kind in (Pyzor, Dcc, Razor, Reporter)] == [2, 2, 2, 1]
 
 
 def test_one_worker_sends_and_when_it_is_gone_the_next_one_does(config: Config):
@@ -381,7 +388,7 @@ def test_a_book_with_too_much_waiting_lets_jobs_wait(told: Told, monkeypatch: py
 @pytest.mark.parametrize(
     ("terms", "why"),
     [
-        (Terms(copies=0), "copies"),
+        (Terms(min_traps=0), "min_traps"),
         (Terms(rate=-1), "rate"),
         (Terms(gather=Duration("3d")), "gather"),
         (Terms(keep=Duration("1h")), "keep"),
