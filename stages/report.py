@@ -22,14 +22,13 @@ Killing workers at any moment loses nothing: a line is one write, a period is su
 JSON file is there, which is written last, and until then whoever takes the lock begins it again.
 """
 
-import fcntl
 import os
 import re
 import secrets
 import socket
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -43,7 +42,7 @@ from stages.reports.leftout import LeftOut
 from stages.reports.period import DAY, HOUR, MINUTE, Period, iso
 from stages.reports.summary import Past, Summary
 from trap.config import Duration
-from trap.fsio import replace_file
+from trap.fsio import locked, replace_file
 from trap.job import Job
 from trap.stage import Pass, Unavailable
 from trap.traces import registrable
@@ -170,7 +169,7 @@ class Report:
 
     def _catch_up(self) -> Generator[None]:
         """Sum up every period that is over and has no report yet, unless another worker does."""
-        with _lock(self._state / "lock") as ours:
+        with locked(self._state / "lock") as ours:
             if not ours:
                 return
             current = Period.at(time.time() - GRACE, self._length)
@@ -263,18 +262,3 @@ def _publish(path: Path, data: bytes) -> None:
     """Put a report in place, whole, for those to read who may read the directory."""
     replace_file(path, data)
     path.chmod(0o640)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[bool]:
-    """Hold a lock that ends with this process; whether it was free."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(fd)

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -283,6 +283,32 @@ class Lease:
                     raise
             finally:
                 self.forget()
+
+
+def try_lock(path: str | Path) -> int | None:
+    """Lock a file, made if there is none, until its descriptor is closed or this process ends.
+
+    Returns:
+        The descriptor; None when somebody else holds the lock.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+@contextmanager
+def locked(path: str | Path) -> Iterator[bool]:
+    """Hold the lock of a file, if nobody else does; whether it was free."""
+    fd = try_lock(path)
+    try:
+        yield fd is not None
+    finally:
+        if fd is not None:
+            os.close(fd)
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -11,13 +11,11 @@ the list with addresses of his own keeps nobody else off it. What has to be off,
 allowed now, is off at once.
 """
 
-import fcntl
 import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from stages.listing.allowed import Allowed, Entries
@@ -81,7 +79,7 @@ class Publisher:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + self._settings.every
-        with _lock(self._store.path.with_name("publish.lock")) as ours:
+        with fsio.locked(self._store.path.with_name("publish.lock")) as ours:
             if not ours:
                 return
             now = time.time()
@@ -240,21 +238,6 @@ class Publisher:
         )
         tell(db, f"written {name}", now)
         tell(db, f"serial {name}", serial)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[bool]:
-    """Hold a lock that ends with this process; whether it was free."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(fd)
 
 
 def state_of(db: sqlite3.Connection, name: str) -> tuple[int, float, list[tuple[str, float, int, int]]]:

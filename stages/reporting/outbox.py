@@ -6,7 +6,6 @@ to that report: while the book can't be written, its reports stay under way.
 """
 
 import asyncio
-import fcntl
 import logging
 import os
 import time
@@ -19,6 +18,7 @@ from stages.reporting.case import Letter, name
 from stages.reporting.terms import Terms
 from trap.backend import Broken, Unscannable
 from trap.envelope import printable
+from trap.fsio import try_lock
 from trap.job import Job
 from trap.reports import Book, Later, Refused, Report, Sending
 from trap.reports.held import Evidence
@@ -171,14 +171,11 @@ class Outbox:
         """Whether this process is the one that sends; it becomes it when nobody is."""
         if self._lock is not None:
             return True
-        fd = os.open(self._book.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if (fd := try_lock(self._book.path.with_suffix(".lock"))) is None:
+            return False
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             left = self._book.doubt(again=self.repeatable)
             self._sent = self._book.sent_since(time.time() - HOUR)
-        except BlockingIOError:
-            os.close(fd)
-            return False
         except BaseException:  # it is not, before it knows what the last one left
             os.close(fd)
             raise

@@ -268,3 +268,13 @@ def test_owners_and_recoverers_at_once_lose_no_directory(parent):
                 orphan.release()
 
     assert at_once(own, recover, own, recover) == [0] * 4
+
+
+def test_a_lock_is_one_holders_until_he_lets_go(tmp_path):
+    with fsio.locked(tmp_path / "lock") as ours:
+        assert ours
+        with fsio.locked(tmp_path / "lock") as theirs:
+            assert not theirs
+        assert fsio.try_lock(tmp_path / "lock") is None
+    with fsio.locked(tmp_path / "lock") as ours:
+        assert ours
