@@ -111,11 +111,6 @@ class Store:
             found += map(_report, rows)
         return found
 
-    def next_due(self) -> float:
-        """When the next report is due; infinity when none is."""
-        (row,) = self._rows("SELECT min(due) FROM report WHERE state IN ('gathering', 'retracting')")
-        return row[0] if row[0] is not None else float("inf")
-
     def copies(self, report: str) -> list[Job]:
         """The copies that are kept of a report's campaign, the oldest first."""
         rows = self._rows("SELECT job, data FROM copy WHERE report = ? ORDER BY job", (report,))
