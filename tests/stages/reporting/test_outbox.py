@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -232,12 +233,15 @@ def test_what_is_not_composed_in_time_keeps_nobody_waiting(
     told: Told, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     monkeypatch.setattr("stages.reporting.outbox.LONGEST_COMPOSED", 0.05)
-    slow = job()
-    told.compose = lambda case, to: time.sleep(0.2 * (case.first == slow.received_at)) or case.message
-    run(told, slow)
+    monkeypatch.setattr("stages.reporting.outbox.FIRST_RETRY", 600.0)
+    end = threading.Event()
+    told.compose = lambda case, to: b"" if end.wait(10) else case.message  # type: ignore[method-assign]
+    run(told, job())
     assert (only(told).attempts, only(told).word) == (1, "RuntimeError: not composed within 0.05 s")
+    del told.compose
     monkeypatch.undo()
     run(told, job())
+    end.set()
     assert sorted(report.state for report in told._book.reports()) == ["gathering", "sent"]
 
 
