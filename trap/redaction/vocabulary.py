@@ -83,12 +83,18 @@ _PLAIN = """
     win winner work world yahoo year you your
 """
 _REPORTS = """
-    answer asked between broken bulk came characteristics characters clock codes copies done evidence
-    fail fraud fraudulent from generated hash hosts identifier incidents indicators its links longer
-    mailfrom many messaging names phishing port printable program questions redacted replaced reported
-    reporter reports rfc sha sha256 signatures smtp source spam spamcop spammer spamtrap spamtraps
-    submitted such suspicious tells there therefore these though timestamp unsolicited uri
-    utc verifies verify version was well write written xarf
+    activity addr amber analysis answer asked asn attribute attributes authenticated between bitcoin
+    broken bulk bundle came campaign category characteristics characters clear clock codes comment
+    confidence contacts copies correlation country created definition distribution domains done evidence
+    fail files first fraud fraudulent from generated green hash helo host hosts identifier identity ids
+    incidents indicator indicators info its labels last level links longer mail mailer mailfrom many
+    marking md5 message messaging modified name names object objectreference objects observed org orgc
+    pattern payload phishing phones port printable program published questions red redacted ref refs
+    relation relationship replaced reply report reported reporter reports revoked rfc rspamd sample
+    scores sha sha1 sha256 sharing sighting signatures size smtp source spam spamcop spamd spammer
+    spamtrap spamtraps spec subject submitted such suspicious tells template there therefore these
+    though threat time timestamp tlp type unsolicited until uri url utc uuid valid value verifies verify
+    version virus wallets was weight well white write written xarf
 """
 """What our own reports say, and others about us."""
 # fmt: on
