@@ -46,7 +46,7 @@ NOTES: dict[str, Any] = {
     "spamd": {"score": 7.1, "required": 5.0, "spam": True, "rules": {"QX": 1.0}},
 }
 _OURS = re.compile(r"\b[a-z]{3,20}\b")
-_DRAWN = re.compile(r"[0-9a-f-]{36}|[0-9a-f]{6,}|\\n|v1,\S+")
+_DRAWN = re.compile(r"--[0-9a-f-]{36}|[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{6,}|\\n|v1,\S+")
 """Ids, which change from report to report."""
 
 
