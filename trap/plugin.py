@@ -1,5 +1,6 @@
 """Finds a stage by the name the configuration gives it, and builds it with its settings."""
 
+import errno
 import importlib
 import importlib.util
 import inspect
@@ -20,6 +21,8 @@ from trap.configfile import ConfigError, Source, decode_own, plainly
 from trap.reports.place import Place
 
 GROUP = "spamtrap.stages"
+PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EBUSY, errno.EAGAIN, errno.EMFILE, errno.ENFILE})
+"""Errors that end without anybody changing a setting."""
 
 
 def find(use: str, plugins: Path | None) -> type:
@@ -133,6 +136,7 @@ def build(config: Config, name: str, source: Source | None = None) -> Any:
 
     Raises:
         ConfigError: it can't be found or built with its settings.
+        OSError: there is no room for what it keeps, or somebody else has it locked.
     """
 
     def error(where: Where, text: str) -> ConfigError:
@@ -150,6 +154,8 @@ def build(config: Config, name: str, source: Source | None = None) -> Any:
     try:
         stage = kind(**made)
     except Exception as bad:  # a constructor is anybody's code too
+        if isinstance(bad, OSError) and bad.errno in PASSING:
+            raise  # it is no mistake in the configuration, and the next start may find it gone
         kind_of = "" if isinstance(bad, ValueError | OSError) else f"{type(bad).__name__}: "
         raise error(*_meant(f"{kind_of}{bad}", made)) from bad
     backends, deadline = getattr(stage, "backends", None), config.stage(name).deadline

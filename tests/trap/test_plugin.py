@@ -256,6 +256,13 @@ def test_a_constructor_may_raise_anything(plugins):
         build(configured(plugins), "oversize")
 
 
+def test_a_disk_that_is_full_is_no_mistake_in_the_configuration(plugins):
+    full = "__import__('errno').ENOSPC, 'no room', '/state/full.db'"
+    (plugins / "oversize.py").write_text(OVERSIZE.replace("self.limit = limit", f"raise OSError({full})"))
+    with pytest.raises(OSError, match="no room"):
+        build(configured(plugins), "oversize")
+
+
 def test_places_are_filled_in_unless_they_are_configured(plugins):
     (plugins / "oversize.py").write_text(
         "from pathlib import Path\nclass Placed:\n"

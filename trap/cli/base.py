@@ -22,6 +22,8 @@ _ERRNO_EXIT = {
     errno.EACCES: os.EX_NOPERM,
     errno.EPERM: os.EX_NOPERM,
     errno.ENOSPC: os.EX_TEMPFAIL,
+    errno.EDQUOT: os.EX_TEMPFAIL,
+    errno.EBUSY: os.EX_TEMPFAIL,
     errno.EADDRINUSE: os.EX_UNAVAILABLE,
 }
 

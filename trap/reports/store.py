@@ -1,5 +1,6 @@
 """The file of a book, and what is read from it."""
 
+import errno
 import os
 import sqlite3
 import time
@@ -21,6 +22,13 @@ BUSY = 5.0
 MAX_LOG = 16 << 20
 """Bytes of SQLite's log of what was written that are kept on the disk when it is done."""
 SUFFIX = ".db"
+
+_PASSING = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_BUSY: errno.EBUSY,
+    sqlite3.SQLITE_LOCKED: errno.EBUSY,
+}
+"""What SQLite says of trouble that ends by itself."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS report (
@@ -203,7 +211,9 @@ class Store:
         text = f"{self.path}: {error}"
         if not isinstance(error, sqlite3.OperationalError):  # those are of locks and room
             text += "; it says what was sent: bring back a copy, or move it away and much may be sent again"
-        return OSError(text)
+        told = OSError(text)
+        told.errno = _PASSING.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+        return told
 
 
 def _report(row: sqlite3.Row) -> Report:

@@ -1,8 +1,11 @@
 """The book of a reporter: what becomes one report, how its delivery can end, and what people may do."""
 
+import errno
 import os
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -322,3 +325,13 @@ def test_only_what_leaves_waits_for_the_disk(book):
     (report,) = enter(book, job())
     send(book, report)
     assert book._rows("PRAGMA synchronous")[0][0] == 1
+
+
+def test_a_book_that_others_hold_is_no_lasting_trouble(tmp_path):
+    book = Book(tmp_path, "arf", patience=0.01)
+    with closing(sqlite3.connect(book.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OSError, match="locked") as trouble:
+            enter(book, job())
+    assert trouble.value.errno == errno.EBUSY
+    book.close()
