@@ -16,7 +16,7 @@ from typing import Any
 from stages.reporting.case import Case, Letter, name
 from stages.reporting.outbox import HOUR, MAX_BYTES, Outbox
 from stages.reporting.sentinel import Sentinel
-from stages.reporting.terms import Terms
+from stages.reporting.terms import LONGER, Terms
 from trap.job import Job
 from trap.reports import Report
 from trap.reports.held import Evidence
@@ -100,7 +100,7 @@ class Reporter(Outbox):
                 to,
                 count=int(dedup.get("count") or 0),
                 period=self.terms.period,
-                gather=0.0 if self.original else self.terms.gather * (1 + _DICE.random() / 2),
+                gather=0.0 if self.original else self.terms.gather * _DICE.uniform(1, LONGER),
                 held=held,
                 full=self._full(),
             )

@@ -6,6 +6,8 @@ from trap.config import Base, Duration
 
 TYPO = "typo"
 """Tag of traps that people reach by a slip of the finger: what comes there need not be spam."""
+LONGER = 1.5
+"""A report gathers up to so many times as long as it is told to."""
 _TAG = re.compile(r"[A-Za-z0-9_.-]{0,64}")
 
 
@@ -39,8 +41,8 @@ class Terms(Base, frozen=True):
             raise ValueError("terms: min_traps: must be 1 or more")
         if self.rate < 0:
             raise ValueError("terms: rate: must not be below 0")
-        if self.gather >= self.max_age:
-            raise ValueError("terms: gather: must be shorter than max_age")
+        if self.gather * LONGER >= self.max_age:
+            raise ValueError(f"terms: gather: {LONGER} times as long must be shorter than max_age")
         if self.keep < max(self.period, self.max_age):
             raise ValueError(
                 "terms: keep: must not be shorter than period and max_age: it prevents repetition"
