@@ -42,6 +42,7 @@ PRIVATE = tuple(
 _ADDRESS = re.compile(r"[\w.+=%&'*/~!#$^{|}-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,9}")
 _FOR = re.compile(r"\bfor[ \t]+<?([^\s;<>]{1,320}@[^\s;<>]{1,255})", re.IGNORECASE)
 _BY = re.compile(r"\bby[ \t]+([\w.-]{4,255})", re.IGNORECASE)
+_SIGNS = frozenset("@.-_")
 _WILD = frozenset("*?[")
 _PATTERN_END = re.compile(r"@((?:[a-z0-9-]|\\[.-])+)(?:\$|\\Z)?$", re.IGNORECASE)
 """What a pattern for addresses ends with, when that is a domain spelt out."""
@@ -76,6 +77,8 @@ class Identities(NamedTuple):
             name = said.strip().lower().strip(".[]<>")
             if len(name) < SHORTEST or _WILD.intersection(name) or (found := _kind(name)) is None:
                 continue
+            if len({*name} - _SIGNS) == 1:
+                continue  # xxx.xxx is what somebody else has blanked
             kinds[found].add(name)
             if found == "addresses":
                 local, _, domain = name.rpartition("@")

@@ -25,13 +25,26 @@ from typing import NamedTuple
 import re2
 from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
-from trap.redaction.spellings import CODED, LONG, SHORTEST, SUMS, Names, Spelling, known, spellings, sums
+from trap.redaction.spellings import (
+    BASE64_START,
+    CODED,
+    LONG,
+    SHORTEST,
+    SUMS,
+    Names,
+    Spelling,
+    known,
+    spellings,
+    sums,
+)
 
 _BLOCK = 1 << 18
 """Bytes that are searched at a time, so that who needs only the first hits need not wait for all."""
 _HEX = re2.compile(rb"[0-9a-f]{16,}|\b[0-9a-f]{8}\b")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{22,}")
 _AFTER_SIGN = re.compile(rb"(?:^|(?<=[+/_-]))(?=[A-Za-z0-9+/_-]{22})")
+_CODED = re.compile(rb"[A-Za-z0-9+/]+")
+_IN_BASE64 = frozenset({"base64", "base64url"})
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _LINES = re.compile(rb"(?:^[A-Za-z0-9+/]{60,76}\r?\n){4,}", re.MULTILINE)
 """A file in base64: no check sum stands in it, as it is not decoded."""
@@ -136,7 +149,9 @@ class Searcher:
             for index, start, end in self._automaton.find_matches_as_indexes(block, overlapping=True):
                 if from_ + end > begin and self._counts(data, index, from_ + start, from_ + end):
                     number, kind = divmod(self._spelt[index] >> 1, 256)
-                    yield Hit(from_ + start, from_ + end, self._names[number], self._kinds[kind])
+                    hit = Hit(from_ + start, from_ + end, self._names[number], self._kinds[kind])
+                    if not (hit.kind in _IN_BASE64 and _goes_on(data, hit)):
+                        yield hit
         yield from self._find_sums(data, lowered)
 
     def _counts(self, data: bytes, index: int, start: int, end: int) -> bool:
@@ -212,6 +227,24 @@ class Searcher:
                 entries.add(int.from_bytes(digest[:_PREFIX].ljust(_PREFIX, b"\0"), "big") << _INDEX | number)
                 heads.add(digest[:2].hex().encode())
         self._sums, self._heads = array("Q", sorted(entries)), frozenset(heads)
+
+
+def _goes_on(data: bytes, hit: Hit) -> bool:
+    """Whether what is coded around a name in base64 makes another word of it, as hotmail.gr of mail.gr."""
+    if not next(spellings(hit.name)).whole:
+        return False
+    name = hit.name.encode("utf-8", "surrogateescape")
+    for pad, skip in enumerate(BASE64_START):
+        begin = hit.start - skip - 4
+        length = (hit.end - begin + 7) // 4 * 4
+        around = data[max(0, begin) : begin + length].translate(_STANDARD)
+        if begin < 0 or len(around) < length or not _CODED.fullmatch(around):
+            continue  # it begins or ends there, or nobody can say
+        plain, at = a2b_base64(around), 3 + pad
+        end = at + len(name)
+        if plain[at:end].lower() == name:
+            return plain[at - 1] in _ALNUM or plain[end : end + 1].isalnum()
+    return False
 
 
 @lru_cache(maxsize=512)

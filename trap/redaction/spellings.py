@@ -38,7 +38,7 @@ _TURNED = 6
 _BASE64 = 8
 """Characters of base64 that nobody meets by chance, even in a large file; fewer have to stand alone."""
 _FEWEST_BASE64 = 6
-_BASE64_START = (0, 2, 3)
+BASE64_START = (0, 2, 3)
 """First characters of base64 that also hold bits of what stands before, by its length modulo 3."""
 _AT = ("@", "[@]", "(@)", "[at]", "(at)", "{at}", " at ", " [at] ", " (at) ", "_at_", "-at-", "=", "%", "#")
 _DOT = (".", "[.]", "(.)", "{.}", "[dot]", "(dot)", "{dot}", " dot ", " [dot] ", " (dot) ", "_dot_", "-dot-")
@@ -268,7 +268,7 @@ def _in_base64(name: str) -> Iterator[Spelling]:
     found: dict[bytes, str] = {}
     for form in (name, name.upper(), name.capitalize()):
         raw = form.encode("utf-8", "surrogateescape")
-        for pad, start in enumerate(_BASE64_START):
+        for pad, start in enumerate(BASE64_START):
             for kind, encode in (("base64", base64.b64encode), ("base64url", base64.urlsafe_b64encode)):
                 core = encode(bytes(pad) + raw)[start : (pad + len(raw)) * 8 // 6]
                 if len(core) >= _FEWEST_BASE64:

@@ -85,16 +85,16 @@ _PLAIN = """
 _REPORTS = """
     activity addr amber analysis answer asked asn attribute attributes authenticated between bitcoin
     broken bulk bundle came campaign category characteristics characters clear clock codes comment
-    confidence contacts copies correlation country created definition distribution domains done evidence
-    fail files first fraud fraudulent from generated green hash helo host hosts identifier identity ids
-    incidents indicator indicators info its labels last level links longer mail mailer mailfrom many
-    marking md5 message messaging modified name names object objectreference objects observed org orgc
-    pattern payload phishing phones port printable program published questions red redacted ref refs
-    relation relationship replaced reply report reported reporter reports revoked rfc rspamd sample
-    scores sha sha1 sha256 sharing sighting signatures size smtp source spam spamcop spamd spammer
-    spamtrap spamtraps spec subject submitted such suspicious tells template there therefore these
-    though threat time timestamp tlp type unsolicited until uri url utc uuid valid value verifies verify
-    version virus wallets was weight well white write written xarf
+    confidence contacts contains copies correlation country created definition distribution domains done
+    evidence fail files first fraud fraudulent from generated green hash helo host hostname hosts
+    identifier identity ids incidents indicator indicators info its labels last level links longer mail
+    mailer mailfrom many marking md5 message messaging modified name names object objectreference
+    objects observed org orgc pattern payload phishing phones port printable program published questions
+    red redacted ref refs relation relationship replaced reply report reported reporter reports revoked
+    rfc rspamd sample scores sha sha1 sha256 sharing sighting signatures size smtp source spam spamcop
+    spamd spammer spamtrap spamtraps spec subject submitted such suspicious tells template there
+    therefore these though threat time timestamp tlp type unsolicited until uri url utc uuid valid value
+    verifies verify version virus wallets was weight well white write written xarf
 """
 """What our own reports say, and others about us."""
 # fmt: on
@@ -120,6 +120,6 @@ def common(word: str) -> bool:
     Header names, MIME types, charsets, HTML, CSS and what everybody writes; numbers as short as years;
     one letter again and again.
     """
-    if word in _WORDS or len(set(word)) == 1:
+    if word in _WORDS or len(set(_SPLIT.sub("", word))) == 1:
         return True
     return all(not part or part in _WORDS or _NUMBER.fullmatch(part) for part in _SPLIT.split(word))

@@ -80,3 +80,23 @@ def test_thousands_of_names_are_made_ready_once() -> None:
     assert "sha1" in kinds(hashlib.sha1(b"user399@trap99.example").hexdigest().encode(), searcher)
     assert "plain" in kinds(ADDRESS.encode(), searcher)
     assert searcher.names > standing.names
+
+
+@pytest.mark.parametrize("before", range(4))
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (b"see hotmail.gr now, and much more", False),
+        (b"see mail.green now, and much more", False),
+        (b"see MAIL.GR now, and much more", True),
+        (b"mail.gr", True),
+    ],
+)
+def test_a_short_name_in_base64_has_to_stand_alone_too(before: int, text: bytes, named: bool) -> None:
+    coded = base64.b64encode(b"." * before + text)
+    found = Searcher(Identities.named(["mail.gr"])).find(coded)
+    assert any(hit.kind == "base64" for hit in found) is named
+
+
+def test_what_somebody_else_blanked_is_no_name() -> None:
+    assert not Identities.named(["xxxx@xxx.xxx", "xxxxxxx-xxxxxxxxx", "xxxx.xxx"]).names()
