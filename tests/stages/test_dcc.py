@@ -1,4 +1,4 @@
-"""dcc: dccproc where it is installed, and everywhere a script that plays what dccproc(8) tells of it.
+"""dcc: with a script that plays what dccproc(8) tells of it.
 
 Debian does not have DCC, and its servers are on the internet. So the script stands in: it is called as
 dccproc is, writes down what it got, and answers as dccproc does with -H.
@@ -10,9 +10,8 @@ import pytest
 from checksumkit import TEXT, job, trial
 from hypothesis import given
 from hypothesis import strategies as st
-from support import Script, need
+from support import Script
 
-from stages.clients.program import Program
 from stages.dcc import Dcc, summed
 from trap.config import Duration
 
@@ -78,12 +77,6 @@ async def test_without_the_program_one_line_says_so(tmp_path: Path) -> None:
         assert report.state == "gathering" and "no such file or directory" in report.word
         good, text = await spam.found()
         assert not good and "install dccproc from https://www.dcc-servers.net/dcc/" in text
-
-
-async def test_a_real_dccproc_understands_us() -> None:
-    """It makes sums without asking anybody when its map is not there."""
-    done = await Program(need("dccproc"), 10.0).run(["-H", "-x", "0", "-h", "/nonexistent", "-Q"], b"\r\n")
-    assert b"usage" not in done.err
 
 
 async def test_what_would_be_told_is_what_sums_are_made_of(tmp_path: Path) -> None:
