@@ -31,7 +31,7 @@ ADDRESS = re.compile(r"[\w.+-]{1,64}@([\w-]{1,63}(?:\.[\w-]{1,63}){1,5})")
 ANYBODY = re.compile(
     r"(?:.*\.)?(?:gmail|googlemail|hotmail|aol|yahoo\w*|example|msn|outlook)\.[a-z.]+|\d[\d.]*|[x.]+"
 )
-"""Domains that are nobody's own, of too many, or blanked by who gave the mail away: they are no trap's here."""
+"""Domains of nobody or of too many, or blanked by who gave the mail away: they are no trap's here."""
 NETWORKS = ["1.1.0.0", "5.9.0.0", "8.8.0.0", "93.184.0.0", "151.101.0.0", "185.199.0.0"]
 """Beginnings of addresses that clients say they have; anybody's in the Internet."""
 POISON = "poison"
