@@ -17,7 +17,7 @@ from stages.reporting.feedback import Attach, feedback_report
 from stages.reporting.mailed import SMTP, ToContacts
 from stages.reporting.terms import Terms
 from trap.config import Duration, Size
-from trap.reports.place import Place
+from trap.place import Place
 
 
 class Arf(ToContacts):

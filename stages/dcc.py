@@ -21,8 +21,8 @@ from trap.backend import Backends, Broken
 from trap.config import Duration, Size
 from trap.envelope import printable
 from trap.job import Job, header_end
+from trap.place import Place
 from trap.reports import Sending
-from trap.reports.place import Place
 
 MAX_WORDS = 200
 """Characters of an answer that are kept."""

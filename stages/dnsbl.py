@@ -33,7 +33,7 @@ from stages.listing.terms import Lists, Publication, Removal
 from stages.names.relays import Trusted
 from trap.config import Size
 from trap.job import Job
-from trap.reports.place import Place
+from trap.place import Place
 from trap.stage import Pass, Unavailable, Verdict
 
 MIN_BYTES = 1 << 20

@@ -26,8 +26,8 @@ from stages.reporting.tell import Tell
 from stages.reporting.terms import Terms
 from trap.config import Duration
 from trap.job import Job
+from trap.place import Place
 from trap.reports import Sending
-from trap.reports.place import Place
 from trap.units import Base
 
 Format = Literal["jsonl", "stix"]

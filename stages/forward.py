@@ -35,9 +35,9 @@ from stages.reporting.terms import Terms
 from trap.config import Duration, Share, Size
 from trap.envelope import Envelope, printable
 from trap.job import Job
+from trap.place import Place
 from trap.reports import Report, Sending
 from trap.reports.held import Evidence
-from trap.reports.place import Place
 from trap.stage import Preview, Verdict
 
 HOPS = 50

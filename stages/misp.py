@@ -28,8 +28,8 @@ from stages.reporting.terms import Terms
 from trap.backend import Broken
 from trap.envelope import printable
 from trap.job import Job
+from trap.place import Place
 from trap.reports import Later, Refused, Sending
-from trap.reports.place import Place
 from trap.units import Base
 
 GROUP = 4

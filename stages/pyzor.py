@@ -18,8 +18,8 @@ from trap.address import Address
 from trap.backend import Backends, Broken, Dialect
 from trap.config import Duration, Size
 from trap.job import Job
+from trap.place import Place
 from trap.reports import Later, Refused, Sending
-from trap.reports.place import Place
 
 _NOT_ALLOWED = (401, 403)
 """The account is unknown, its clock or its key is wrong; or it may not report."""

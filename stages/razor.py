@@ -21,8 +21,8 @@ from trap.backend import Backends, Broken
 from trap.command import Done, find
 from trap.config import Duration, Size
 from trap.job import header_end
+from trap.place import Place
 from trap.reports import Later, Refused, Sending
-from trap.reports.place import Place
 
 EMPTY = b"\n"
 """There is nothing in it to report; to report it takes a login all the same. A header would be too much:

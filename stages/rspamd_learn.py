@@ -22,8 +22,8 @@ from trap.address import Address
 from trap.backend import Backends, Dialect
 from trap.config import Duration, Size
 from trap.job import Job
+from trap.place import Place
 from trap.reports import Later, Refused, Sending
-from trap.reports.place import Place
 
 PORT = 11334
 MAX_FLAG, MAX_WEIGHT = 255, 1_000_000

@@ -22,8 +22,8 @@ from stages.reporting.submission import MAX_AGE, attachment, submission
 from stages.reporting.terms import Terms
 from trap.config import Duration
 from trap.job import Job
+from trap.place import Place
 from trap.reports import Later, Refused, Sending
-from trap.reports.place import Place
 from trap.stage import Unavailable
 
 MAX_TOGETHER = 50

@@ -22,8 +22,8 @@ from trap.address import Address
 from trap.backend import Backends, Dialect
 from trap.config import Duration, Size
 from trap.job import Job
+from trap.place import Place
 from trap.reports import Later, Refused, Sending
-from trap.reports.place import Place
 
 PORT = 783
 WRONG = (64, 65, 67, 76)

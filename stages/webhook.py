@@ -35,8 +35,8 @@ from stages.reporting.tell import Tell
 from stages.reporting.terms import Terms
 from trap.backend import Broken
 from trap.job import Job
+from trap.place import Place
 from trap.reports import Sending
-from trap.reports.place import Place
 
 PREFIX = "whsec_"
 """Of a secret, as the standard writes it."""

@@ -15,7 +15,7 @@ from stages.reporting.terms import Terms
 from stages.reporting.xarfreport import is_tellable, xarf_mail
 from trap.config import Duration, Size
 from trap.job import Job
-from trap.reports.place import Place
+from trap.place import Place
 
 
 class Xarf(ToContacts):

@@ -6,9 +6,9 @@ from pathlib import Path
 from trap.config import Config
 from trap.envelope import Envelope, Rcpt
 from trap.job import Job
+from trap.place import DIRECTORY
 from trap.reports import Book, Sending
 from trap.reports.held import Evidence
-from trap.reports.place import DIRECTORY
 
 TRAP = "joe@trap.example"
 TEXT = b"Subject: a report\r\n\r\nspam from 192.0.2.7\x1b[31m\r\n"

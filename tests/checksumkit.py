@@ -11,8 +11,8 @@ from trap.config import Duration
 from trap.configfile import parse
 from trap.envelope import Envelope, Rcpt
 from trap.job import Job
+from trap.place import Place
 from trap.reports import Report
-from trap.reports.place import Place
 
 ENVELOPE = Envelope(
     client_ip="192.0.2.7", mail_from="joe@spammer.example", rcpts=[Rcpt(address="one@trap.example")]

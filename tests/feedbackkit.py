@@ -24,10 +24,10 @@ from trap.config import Duration
 from trap.configfile import parse
 from trap.envelope import Envelope, Rcpt
 from trap.job import Job
+from trap.place import Place
 from trap.redaction.gate import leaks
 from trap.redaction.identities import Identities
 from trap.reports import Book
-from trap.reports.place import Place
 
 R = TypeVar("R", bound=Mailed)
 

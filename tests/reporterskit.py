@@ -22,8 +22,8 @@ from trapkit import Trap
 from stages.reporting.case import name
 from trap.config import Config, paths_below
 from trap.configfile import parse
+from trap.place import DIRECTORY, Place
 from trap.reports import Book, Report
-from trap.reports.place import DIRECTORY, Place
 
 HOST = "mx.trap-host.example"
 PIPELINE = ["extract", "dedup"]

@@ -59,6 +59,7 @@ SPOOL = {
     "redact",
     "redaction",
     "reports",
+    "place",
 }
 FRONT = {"cli", "__main__"}
 """What is named nowhere here is a part of a program: the sink, a worker, the reaper and their like."""
@@ -69,10 +70,8 @@ FOR_STAGES = {"stage", "job", "envelope", "config", "archive", "traces"} | {"led
 whoever replaces a file of its own; none of them leads to a queue."""
 FOR_STAGES |= {"magic", "spawn", "confinement"} | {"address", "backend", "command"}
 """What files are, and children that open those for them; programs that are asked."""
-FOR_STAGES |= {"redact", "redaction", "reports", "units"}
+FOR_STAGES |= {"redact", "redaction", "reports", "place", "units"}
 """What reporters know of their trap, and how they keep it to themselves."""
-FOR_STAGES |= {"redact", "redaction"}
-"""What hides the trap in whatever leaves."""
 FOR_STAGES |= {"configfile", "configcheck"}
 """How mistakes in a file of a stage's own are told: by line, and with what may have been meant."""
 

@@ -18,7 +18,7 @@ import msgspec
 from trap.config import Config, paths_below
 from trap.configcheck import Where, nearest
 from trap.configfile import ConfigError, Source, decode_own, plainly
-from trap.reports.place import Place
+from trap.place import Place
 
 GROUP = "spamtrap.stages"
 PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EBUSY, errno.EAGAIN, errno.EMFILE, errno.ENFILE})

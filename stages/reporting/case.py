@@ -13,13 +13,13 @@ import msgspec
 
 from trap.envelope import Envelope
 from trap.job import Job
+from trap.place import Place
 from trap.redact import Redactor
 from trap.redaction.alignment import MAX_COPIES
 from trap.redaction.gate import Leak, found_by
 from trap.redaction.sheet import only_here
 from trap.redaction.tokens import tokens
 from trap.reports import Report
-from trap.reports.place import Place
 
 TOLD = ("extract", "auth", "dns", "spamd", "rspamd", "virus", "policy", "backscatter")
 """Stages whose notes reports are made of."""

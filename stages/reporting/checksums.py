@@ -10,8 +10,8 @@ from stages.reporting.case import Case, Letter
 from stages.reporting.reporter import Reporter
 from stages.reporting.terms import Terms
 from trap.job import Job
+from trap.place import Place
 from trap.reports import Refused
-from trap.reports.place import Place
 from trap.stage import Preview
 
 

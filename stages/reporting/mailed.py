@@ -13,9 +13,9 @@ from stages.reporting.terms import Terms
 from trap.backend import Finding
 from trap.config import Duration
 from trap.job import Job
+from trap.place import Place
 from trap.redaction.identities import Identities
 from trap.reports import Sending
-from trap.reports.place import Place
 
 CACHE = "rdap.cache"
 """File in the directory of the books, for all who ask registries."""

@@ -20,9 +20,9 @@ from trap.backend import Broken, Unscannable
 from trap.envelope import printable
 from trap.fsio import try_lock
 from trap.job import Job
+from trap.place import Place
 from trap.reports import Book, Later, Refused, Report, Sending
 from trap.reports.held import Evidence
-from trap.reports.place import Place
 from trap.stage import Unavailable
 
 AT_ONCE = 8

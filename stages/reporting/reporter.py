@@ -18,9 +18,9 @@ from stages.reporting.outbox import HOUR, MAX_BYTES, Outbox
 from stages.reporting.sentinel import Sentinel
 from stages.reporting.terms import LONGER, Terms
 from trap.job import Job
+from trap.place import Place
 from trap.reports import Report
 from trap.reports.held import Evidence
-from trap.reports.place import Place
 from trap.stage import Pass, Preview, Unavailable, Verdict
 
 MAX_WAITING = 20_000

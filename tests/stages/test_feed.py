@@ -19,8 +19,8 @@ from stages.reporting.tell import Tell
 from stages.reporting.terms import Terms
 from trap.config import Duration
 from trap.configfile import parse
+from trap.place import Place
 from trap.plugin import build
-from trap.reports.place import Place
 
 AT_ONCE = Terms(gather=Duration(0))
 

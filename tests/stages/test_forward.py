@@ -21,10 +21,10 @@ from trap.configfile import parse
 from trap.envelope import Envelope, Rcpt
 from trap.job import Job
 from trap.maillog import MailLog
+from trap.place import Place
 from trap.queue import Spool
 from trap.redact import Redacted
 from trap.reports import Book
-from trap.reports.place import Place
 from trap.stage import Pass
 
 FEED = "feed@peer.example"

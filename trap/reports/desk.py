@@ -7,10 +7,10 @@ import msgspec
 
 from trap.config import Config
 from trap.configfile import ConfigError
+from trap.place import DIRECTORY
 from trap.plugin import find
 from trap.reports.book import Book
 from trap.reports.held import Evidence
-from trap.reports.place import DIRECTORY
 from trap.reports.report import Report, State
 
 MOST = 1000

@@ -12,8 +12,8 @@ from stages.reporting.record import record
 from trap.config import Accept, Config, Tagged, paths_below
 from trap.envelope import Envelope, Rcpt
 from trap.job import Job
+from trap.place import Place
 from trap.reports import Report
-from trap.reports.place import Place
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from trap.backend import Broken
 from trap.config import Accept, Config, Duration, Tagged, paths_below
 from trap.envelope import Envelope, Rcpt
 from trap.job import Job
+from trap.place import Place
 from trap.reports import Later, Report, Sending
 from trap.reports.desk import Desk, Unknown
-from trap.reports.place import Place
 from trap.stage import Pass, Unavailable
 
 NOW = Terms(gather=Duration(0))

@@ -19,8 +19,8 @@ from trap.backend import Broken
 from trap.config import Accept, Config, Duration, Tagged, paths_below
 from trap.envelope import Envelope, Rcpt
 from trap.job import Job
+from trap.place import Place
 from trap.reports import Book, Later, Refused, Report, Sending
-from trap.reports.place import Place
 from trap.stage import Pass, Unavailable
 
 TRAP = "joe.doe@trap.example"

@@ -6,10 +6,10 @@ import pytest
 from bookkit import LEAK, TEXT, fill_books
 
 from trap.config import Config, paths_below
+from trap.place import DIRECTORY
 from trap.reports import Book
 from trap.reports.desk import Desk
 from trap.reports.held import Evidence
-from trap.reports.place import DIRECTORY
 
 
 @pytest.fixture
