@@ -1,10 +1,11 @@
 """Fixtures for the tests of stages."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
 import pytest
 from fakeserver import Opened
+from receiverkit import Receiver, receiver
 from reportkit import NOON, Clock
 
 S = TypeVar("S")
@@ -31,3 +32,17 @@ async def opened() -> AsyncIterator[Opened]:
     yield make
     for stage in made:
         stage.backends.close()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+    """A web server that takes what is posted to it."""
+    with receiver(tmp_path_factory.mktemp("receiver")) as running:
+        yield running
+
+
+@pytest.fixture
+def server(running: Receiver) -> Receiver:
+    """The same, which remembers nothing of other tests."""
+    running.forget()
+    return running

@@ -8,13 +8,12 @@ of MISP's own project.
 import asyncio
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from checksumkit import job, trial
-from receiverkit import Receiver, Taken, receiver
+from receiverkit import Receiver, Taken
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from stages.misp import Event, Misp
@@ -70,12 +69,6 @@ class Server:
 
     def no(self, status: int, name: str, url: str) -> Response:
         return JSONResponse({"name": name, "message": name, "url": url}, status)
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
-    with receiver(tmp_path_factory.mktemp("misp")) as running:
-        yield running
 
 
 @pytest.fixture

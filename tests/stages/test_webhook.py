@@ -5,14 +5,14 @@ import base64
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from checksumkit import job, trial
 from fakeserver import fake
-from receiverkit import Receiver, receiver
+from receiverkit import Receiver
 from starlette.responses import Response
 
 from stages.reporting.record import Record
@@ -39,18 +39,6 @@ def recipe() -> Callable[[dict[str, str], bytes, str], bool]:
 
 
 verify = recipe()
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
-    with receiver(tmp_path_factory.mktemp("receiver")) as running:
-        yield running
-
-
-@pytest.fixture
-def server(running: Receiver) -> Receiver:
-    running.forget()
-    return running
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from fakeserver import fake
 from hypothesis import given
 from hypothesis import strategies as st
-from receiverkit import Receiver, receiver
+from receiverkit import Receiver
 from starlette.responses import Response
 
 from stages.clients.http import MAX_PAUSE, MAX_SAID, Answer, Endpoint, Session, trust
@@ -21,18 +20,6 @@ from trap.backend import Broken
 from trap.tls import own_certificate
 
 BLANK = b"\r\n\r\n"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
-    with receiver(tmp_path_factory.mktemp("receiver")) as running:
-        yield running
-
-
-@pytest.fixture
-def server(running: Receiver) -> Receiver:
-    running.forget()
-    return running
 
 
 async def asked(url: str, ca: Path | None = None, method: str = "POST", **more: Any) -> Answer:
