@@ -44,7 +44,6 @@ class Case:
         first, last: when the first and the newest copy were received, in seconds since the epoch.
         campaign, id: names of the campaign and this report that no other recipient has.
         signatures: those of the sample that no longer verify, for it was changed.
-        masked: what was masked, and how often.
         blanked: parts that were overwritten whole.
     """
 
@@ -61,7 +60,6 @@ class Case:
         files = only_here(job.message, others[:MAX_COPIES])
         redacted = self._redactor.redact(job.message, self.tokens, files)
         self.message = redacted.message
-        self.masked = redacted.masked
         self.blanked = redacted.blanked
         self.signatures = redacted.signatures
         self.envelope = self._envelope(job.envelope)
